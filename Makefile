@@ -1,0 +1,57 @@
+# make help      what each target does
+# Everything is installed into .venv; nothing else on the machine is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DOCS ?= examples/handbook
+QUESTION ?=
+
+export HF_HUB_DISABLE_TELEMETRY = 1
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help run install test check format bench clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed ## Install what the program needs into .venv
+
+# torch first, and the CPU build: any other order brings gigabytes of CUDA libraries.
+$(VENV)/.torch:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q 'pip>=23.2'
+	@echo "Installing PyTorch (CPU) …"
+	$(BIN)/pip install -q torch==2.13.0 $(TORCH_INDEX)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml
+	@echo "Installing Métier …"
+	$(BIN)/pip install -q -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.torch pyproject.toml
+	@echo "Installing Métier and what its tests need …"
+	$(BIN)/pip install -q -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+run: install ## Index DOCS (the example handbook), ask one question, then serve on http://127.0.0.1:8000
+	$(BIN)/metier quickstart $(DOCS) $(if $(QUESTION),--question "$(QUESTION)")
+
+test: $(VENV)/.dev ## Run all tests (REPEAT=10 runs the long versions)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## Lint, types and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Rewrite the code in the project's format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/.dev ## Print quality and speed tables (needs METIER_DATA, see benchmarks/README.md)
+	$(BIN)/python benchmarks/embed.py
+	$(BIN)/python benchmarks/quality.py
+
+clean: ## Remove the environment and the local index
+	rm -rf $(VENV) .metier build *.egg-info

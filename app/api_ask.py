@@ -1,0 +1,260 @@
+"""Routes for people who ask: ``/v1/ask``, ``/v1/search``, ``/v1/feedback``, ``/v1/specialists``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, assert_never
+
+from fastapi import APIRouter, Path, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from app import history, specialists
+from app.answer import answer, clean_question
+from app.auth import MayAsk, MayOperate, MayRead, PartsHere, Principal, scope_of
+from app.errors import NotFound
+from app.events import Abstained, Citations, Done, Failed, Sources, Token
+from app.generator import Turn
+from app.problems import named_problem
+from app.retrieve import retrieve
+from app.stream import EventStream, collect, sse, stepped
+from app.wire import (
+    AbstentionOut,
+    AnswerOut,
+    AskIn,
+    CitationOut,
+    FeedbackIn,
+    FeedbackOut,
+    PassageOut,
+    SearchIn,
+    SearchOut,
+    SpecialistIn,
+    SpecialistOut,
+    SpecialistsOut,
+    SpecialistVersionIn,
+)
+from indexing import store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator, Sequence
+
+    from app.events import Event
+    from app.metrics import Metrics
+    from app.parts import Parts
+    from app.specialists import Specialist
+    from indexing.documents import Passage
+
+router = APIRouter(prefix="/v1")
+
+SpecialistName = Annotated[str, Path(max_length=100, description="Name of the specialist.")]
+
+
+def begin(
+    metrics: Metrics, parts: Parts, who: Principal, question: str, specialist: str | None, turns: Sequence[Turn]
+) -> tuple[Specialist, Generator[Event, None, None]]:
+    """Return the specialist and the events of its answer, counted; nothing is retrieved before the first step.
+
+    Raises NotFound, BadRequest or QuestionTooLong at once, while a streamed response can still have a status.
+    """
+    chosen = specialist_named(parts, specialist)
+    events = answer(question, scope_of(parts, who), parts, specialist=chosen, history=tuple(turns))
+    return chosen, metrics.watched(events)
+
+
+def specialist_named(parts: Parts, name: str | None) -> Specialist:
+    """Return the specialist that answers; the built-in one for None. Raises NotFound."""
+    if name is None:
+        return specialists.DEFAULT
+    with parts.catalog.reading() as session:
+        return specialists.specialist(session, name)
+
+
+@router.post(
+    "/ask",
+    operation_id="ask",
+    tags=["ask"],
+    summary="Ask a question",
+    response_model=AnswerOut,
+    responses={
+        200: {
+            "description": "The answer; or, as server-sent events: `sources`, `token`, `citations` or `abstained`, "
+            "`failed`, `done`.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def ask(body: AskIn, request: Request, parts: PartsHere, who: MayAsk) -> Any:
+    """Answer from the documents that the asker may read, with citations; or say that they do not say."""
+    turns = [Turn(role=t.role, text=t.text) for t in body.history]
+    state = request.app.state
+    chosen, events = await run_in_threadpool(begin, state.metrics, parts, who, body.question, body.specialist, turns)
+    threads = state.answer_threads
+    if body.stream or "text/event-stream" in request.headers.get("accept", ""):
+        return EventStream(encoded(stepped(events, threads)))
+    return answer_out(await collect(events, request, threads), chosen)
+
+
+async def encoded(events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
+    """Yield *events* as server-sent events, in the same words as the JSON answer."""
+    try:
+        async for event in events:
+            match event:
+                case Sources():
+                    yield sse("sources", {"passages": _dump(event.passages)})
+                case Token():
+                    # An empty token only says "still working": a comment keeps proxies from closing.
+                    yield sse("token", {"text": event.text}) if event.text else b": working\n\n"
+                case Citations():
+                    found = [CitationOut.model_validate(c).model_dump(mode="json") for c in event.citations]
+                    yield sse("citations", {"citations": found})
+                case Abstained():
+                    yield sse("abstained", AbstentionOut.model_validate(event).model_dump(mode="json"))
+                case Failed():
+                    yield sse("failed", asdict(event))
+                case Done():
+                    yield sse("done", asdict(event))
+                case _:
+                    assert_never(event)
+    finally:
+        await events.aclose()
+
+
+def _dump(passages: Sequence[Passage]) -> list[dict[str, Any]]:
+    return [PassageOut.model_validate(p).model_dump(mode="json") for p in passages]
+
+
+def answer_out(events: Sequence[Event], chosen: Specialist) -> AnswerOut | Response:
+    """Return the whole answer; when it failed, a problem that still lists the passages that were found."""
+    passages = tuple(p for e in events if isinstance(e, Sources) for p in e.passages)
+    failed = next((e for e in events if isinstance(e, Failed)), None)
+    if failed is not None:
+        return named_problem(failed.error, failed.message, failed.remedy, extra={"sources": _dump(passages)})
+    done = next(e for e in events if isinstance(e, Done))
+    abstained = next((e for e in events if isinstance(e, Abstained)), None)
+    return AnswerOut(
+        answer_id=done.answer_id,
+        text="".join(e.text for e in events if isinstance(e, Token)),
+        citations=tuple(CitationOut.model_validate(c) for e in events if isinstance(e, Citations) for c in e.citations),
+        abstained=None if abstained is None else AbstentionOut.model_validate(abstained),
+        sources=tuple(PassageOut.model_validate(p) for p in passages),
+        specialist=chosen.name,
+        language=done.language,
+        finish_reason=done.finish_reason,
+        confidence=done.confidence,
+        generator=done.generator,
+        seconds=done.seconds,
+        indexed_through=done.indexed_through,
+    )
+
+
+@router.post("/search", operation_id="search", tags=["ask"], summary="Search passages")
+def search(body: SearchIn, parts: PartsHere, who: MayAsk) -> SearchOut:
+    """Return the passages that answer best, from the documents that the asker may read."""
+    found = retrieve(
+        clean_question(body.question, parts.settings.question_chars),
+        scope=scope_of(parts, who),
+        catalog=parts.catalog,
+        index=parts.index,
+        embedder=parts.embedder,
+        top_k=body.top_k or parts.settings.top_k,
+        source_ids=source_ids(parts, body.sources) if body.sources else None,
+    )
+    passages = tuple(PassageOut.model_validate(p) for p in found.passages)
+    return SearchOut(passages=passages, language=found.language, indexed_through=found.seq)
+
+
+def source_ids(parts: Parts, names: Sequence[str]) -> frozenset[int]:
+    """Return the ids of the sources called *names*. Raises NotFound for a name that no source has."""
+    with parts.catalog.reading() as session:
+        known = {s.name: s.id for s in store.sources(session)}
+    missing = sorted(set(names) - set(known))
+    if missing:
+        raise NotFound(f"There is no source called {', '.join(missing)}.", remedy="GET /v1/sources lists them.")
+    return frozenset(known[name] for name in names)
+
+
+@router.post("/feedback", operation_id="give_feedback", tags=["ask"], status_code=201, summary="Judge an answer")
+def give_feedback(body: FeedbackIn, parts: PartsHere, who: MayAsk) -> FeedbackOut:
+    """Store what the asker says of an answer that they were given."""
+    with parts.catalog.transaction() as session:
+        stored = history.record_feedback(
+            session, who.id, body.answer_id, helpful=body.helpful, reason=body.reason, comment=body.comment
+        )
+    return FeedbackOut(id=stored)
+
+
+@router.get("/specialists", operation_id="list_specialists", tags=["specialists"], summary="List specialists")
+def list_specialists(parts: PartsHere, _who: MayRead) -> SpecialistsOut:
+    """Return every specialist in the version that answers."""
+    with parts.catalog.reading() as session:
+        return _specialists_out(specialists.specialists(session))
+
+
+@router.post(
+    "/specialists", operation_id="create_specialist", tags=["specialists"], status_code=201, summary="Create one"
+)
+def create_specialist(body: SpecialistIn, parts: PartsHere, _who: MayOperate) -> SpecialistOut:
+    """Create a specialist; it answers at once, also as a model of the OpenAI-compatible routes."""
+    with parts.catalog.transaction() as session:
+        made = specialists.create_specialist(session, specialists.Specialist(**body.model_dump()))
+    return SpecialistOut.model_validate(made)
+
+
+@router.get("/specialists/{name}", operation_id="get_specialist", tags=["specialists"], summary="Read one")
+def get_specialist(name: SpecialistName, parts: PartsHere, _who: MayRead) -> SpecialistOut:
+    """Return the version that answers."""
+    return SpecialistOut.model_validate(specialist_named(parts, name))
+
+
+@router.delete(
+    "/specialists/{name}", operation_id="delete_specialist", tags=["specialists"], status_code=204, summary="Delete one"
+)
+def delete_specialist(name: SpecialistName, parts: PartsHere, _who: MayOperate) -> None:
+    """Delete a specialist with all its versions; the answers that it gave stay."""
+    with parts.catalog.transaction() as session:
+        specialists.delete_specialist(session, name)
+
+
+@router.get(
+    "/specialists/{name}/versions",
+    operation_id="list_specialist_versions",
+    tags=["specialists"],
+    summary="List versions",
+)
+def list_specialist_versions(name: SpecialistName, parts: PartsHere, _who: MayRead) -> SpecialistsOut:
+    """Return all versions of one specialist, oldest first."""
+    with parts.catalog.reading() as session:
+        return _specialists_out(specialists.versions(session, name))
+
+
+@router.post(
+    "/specialists/{name}/versions",
+    operation_id="add_specialist_version",
+    tags=["specialists"],
+    status_code=201,
+    summary="Add a version",
+)
+def add_specialist_version(
+    name: SpecialistName, body: SpecialistVersionIn, parts: PartsHere, _who: MayOperate
+) -> SpecialistOut:
+    """Store a new version, which answers from now on; earlier ones are kept."""
+    with parts.catalog.transaction() as session:
+        made = specialists.add_version(session, specialists.Specialist(name=name, **body.model_dump()))
+    return SpecialistOut.model_validate(made)
+
+
+@router.post(
+    "/specialists/{name}/versions/{version}/promote",
+    operation_id="promote_specialist_version",
+    tags=["specialists"],
+    summary="Choose the version that answers",
+)
+def promote_specialist_version(
+    name: SpecialistName, version: Annotated[int, Path(ge=1, lt=2**31)], parts: PartsHere, _who: MayOperate
+) -> SpecialistOut:
+    """Make a version the one that answers; a rollback is the promotion of an older one."""
+    with parts.catalog.transaction() as session:
+        return SpecialistOut.model_validate(specialists.promote(session, name, version))
+
+
+def _specialists_out(found: Sequence[Specialist]) -> SpecialistsOut:
+    return SpecialistsOut(specialists=tuple(SpecialistOut.model_validate(s) for s in found))

@@ -1,0 +1,90 @@
+"""Routes for machines that watch: ``/healthz``, ``/readyz``, ``/metrics``, and ``/openapi.json``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request, Response
+
+from app.auth import MayObserve, MayRead, PartsHere, Principal, scope_of
+from app.metrics import CONTENT_TYPE
+from app.version import version
+from app.wire import Alive, Ready
+from indexing import changelog, runs, store
+from indexing.errors import CatalogError
+
+if TYPE_CHECKING:
+    from app.metrics import Metrics
+    from app.parts import Parts
+
+router = APIRouter()
+
+
+@router.get("/healthz", operation_id="health", tags=["health"], summary="Is it up?")
+async def healthz() -> Alive:
+    """Answer as long as the process serves. Needs no token, no thread, no catalog."""
+    return Alive(version=version())
+
+
+@router.get(
+    "/readyz",
+    operation_id="readiness",
+    tags=["health"],
+    summary="Can it answer?",
+    responses={503: {"model": Ready, "description": "Not yet, or the catalog cannot be reached."}},
+)
+def readyz(request: Request, response: Response, parts: PartsHere) -> Ready:
+    """Tell whether questions can be answered. Needs no token and tells nothing about documents."""
+    warmed = bool(request.app.state.warmed.is_set())
+    try:
+        with parts.catalog.reading() as session:
+            seq = changelog.state(session).seq
+    except CatalogError as exc:
+        response.status_code = 503
+        return Ready(
+            status="unavailable",
+            catalog=type(exc).__name__,
+            generation=None,
+            seq=None,
+            indexed_through=None,
+            model_loaded=warmed,
+        )
+    snapshot = parts.index.snapshot() if warmed else None
+    if snapshot is None:
+        response.status_code = 503
+    return Ready(
+        status="starting" if snapshot is None else "ready",
+        catalog="ok",
+        generation=None if snapshot is None else snapshot.generation_name,
+        seq=seq,
+        indexed_through=None if snapshot is None else snapshot.seq,
+        model_loaded=warmed,
+    )
+
+
+@router.get("/metrics", operation_id="metrics", tags=["health"], summary="Prometheus metrics", response_class=Response)
+def metrics(request: Request, parts: PartsHere, who: MayObserve) -> Response:
+    """Return metrics in Prometheus' text format."""
+    measured: Metrics = request.app.state.metrics
+    take_stock(measured, parts, who)
+    measured.running.set(request.app.state.synchronizations.count())
+    return Response(measured.exposition(), media_type=CONTENT_TYPE)
+
+
+def take_stock(measured: Metrics, parts: Parts, who: Principal) -> None:
+    """Set the gauges to what the catalog holds now."""
+    scope = scope_of(parts, who)
+    with parts.catalog.reading() as session:
+        counts = store.counts(session, scope)
+        measured.seq.set(changelog.state(session).seq)
+        measured.failures.set(len(runs.failures(session)))
+    measured.documents.set(counts.documents)
+    measured.chunks.set(counts.chunks)
+    measured.waiting.set(getattr(parts.generator, "waiting", 0))
+
+
+@router.get("/openapi.json", operation_id="openapi", tags=["health"], include_in_schema=False)
+def openapi(request: Request, _who: MayRead) -> dict[str, Any]:
+    """Return the description of this interface."""
+    described: dict[str, Any] = request.app.openapi()
+    return described

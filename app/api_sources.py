@@ -1,0 +1,181 @@
+"""Routes about where documents come from: ``/v1/sources``, ``/v1/runs``, ``/v1/failures``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+from fastapi import APIRouter, Path, Query, Request
+from starlette.concurrency import run_in_threadpool
+
+from app.auth import MayOperate, MayRead, PartsHere  # noqa: TC001 -- FastAPI resolves annotations at run time
+from app.errors import Conflict, NotFound
+from app.ingest import Synchronizations, indexing_of
+from app.places import add_source
+from app.stream import EventStream, sse
+from app.wire_sources import (
+    FailureOut,
+    FailuresOut,
+    PlanOut,
+    ProgressOut,
+    RunOut,
+    RunsOut,
+    SourceIn,
+    SourceOut,
+    SourcesOut,
+    SyncIn,
+)
+from indexing import runs, store
+from indexing.plan import plan_source
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from app.parts import Parts
+    from indexing.db import Catalog
+    from indexing.documents import SourceRecord
+
+router = APIRouter(prefix="/v1")
+
+#: Ids are 64-bit in the catalog; a larger number is refused here instead of failing there.
+Id = Annotated[int, Path(ge=1, lt=2**63)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+SourceFilter = Annotated[int | None, Query(ge=1, lt=2**63, description="Only those of this source.")]
+
+POLL_S = 0.5
+#: A comment is sent this often, so that a proxy does not close a quiet stream.
+KEEP_ALIVE_S = 15.0
+
+
+def source_with_id(catalog: Catalog, source_id: int) -> SourceRecord:
+    """Return the source with this id. Raises NotFound."""
+    with catalog.reading() as session:
+        found = next((s for s in store.sources(session) if s.id == source_id), None)
+    if found is None:
+        raise NotFound(f"There is no source {source_id}.", remedy="GET /v1/sources lists them.")
+    return found
+
+
+def synchronizations(request: Request) -> Synchronizations:
+    """Return the runs of this process."""
+    found = request.app.state.synchronizations
+    assert isinstance(found, Synchronizations)  # noqa: S101 -- put there by create_app; narrows the type
+    return found
+
+
+@router.get("/sources", operation_id="list_sources", tags=["sources"], summary="List sources")
+def list_sources(parts: PartsHere, _who: MayRead) -> SourcesOut:
+    """Return all sources."""
+    with parts.catalog.reading() as session:
+        return SourcesOut(sources=tuple(SourceOut.model_validate(s) for s in store.sources(session)))
+
+
+@router.post("/sources", operation_id="add_source", tags=["sources"], status_code=201, summary="Add a source")
+def create_source(body: SourceIn, parts: PartsHere, _who: MayOperate) -> SourceOut:
+    """Add a source; nothing is read before its first run."""
+    return SourceOut.model_validate(add_source(parts.catalog, body.name, body.kind, body.location))
+
+
+@router.get("/sources/{source_id}", operation_id="get_source", tags=["sources"], summary="Read a source")
+def get_source(source_id: Id, parts: PartsHere, _who: MayRead) -> SourceOut:
+    """Return one source."""
+    return SourceOut.model_validate(source_with_id(parts.catalog, source_id))
+
+
+@router.delete(
+    "/sources/{source_id}", operation_id="remove_source", tags=["sources"], status_code=204, summary="Remove a source"
+)
+def delete_source(source_id: Id, request: Request, parts: PartsHere, _who: MayOperate) -> None:
+    """Remove a source and everything indexed from it; the files of a folder stay as they are."""
+    source = source_with_id(parts.catalog, source_id)
+    if synchronizations(request).is_running(source_id):
+        raise Conflict(f"A run of the source {source.name} is going on.", remedy="Wait for it to finish.")
+    with parts.catalog.transaction() as session:
+        store.remove_source(session, source_id)
+
+
+@router.post("/sources/{source_id}/plan", operation_id="plan_source", tags=["sources"], summary="Plan a run")
+def plan(source_id: Id, parts: PartsHere, _who: MayRead) -> PlanOut:
+    """Return what a run would do, without doing it."""
+    return PlanOut.model_validate(plan_source(indexing_of(parts), source_with_id(parts.catalog, source_id)))
+
+
+@router.post(
+    "/sources/{source_id}/sync", operation_id="sync_source", tags=["sources"], status_code=202, summary="Start a run"
+)
+def sync(source_id: Id, request: Request, parts: PartsHere, _who: MayOperate, body: SyncIn | None = None) -> RunOut:
+    """Start a run in the background and return it; 409 while one of this source is going on."""
+    source = source_with_id(parts.catalog, source_id)
+    confirmed = body is not None and body.confirm_deletions
+    run_id = synchronizations(request).start(source, confirm_deletions=confirmed)
+    return _run(parts, run_id)
+
+
+@router.get("/runs", operation_id="list_runs", tags=["runs"], summary="List runs")
+def list_runs(parts: PartsHere, _who: MayRead, source_id: SourceFilter = None, limit: Limit = 50) -> RunsOut:
+    """Return the latest runs, newest first."""
+    with parts.catalog.reading() as session:
+        found = runs.runs(session, source_id=source_id, limit=limit)
+        return RunsOut(runs=tuple(RunOut.model_validate(r) for r in found))
+
+
+@router.get("/runs/{run_id}", operation_id="get_run", tags=["runs"], summary="Read a run")
+def get_run(run_id: Id, parts: PartsHere, _who: MayRead) -> RunOut:
+    """Return one run; while it goes on, with the counts so far."""
+    return _run(parts, run_id)
+
+
+@router.get(
+    "/runs/{run_id}/events",
+    operation_id="watch_run",
+    tags=["runs"],
+    summary="Watch a run",
+    response_class=EventStream,
+    responses={
+        200: {
+            "description": "`progress` while it goes on, then `done` with the run.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def watch_run(run_id: Id, request: Request, parts: PartsHere, _who: MayRead) -> EventStream:
+    """Send the run's progress as server-sent events until it ends."""
+    await run_in_threadpool(_run, parts, run_id)
+    return EventStream(_run_events(parts, synchronizations(request), run_id))
+
+
+async def _run_events(parts: Parts, going: Synchronizations, run_id: int) -> AsyncGenerator[bytes, None]:
+    """Yield an event whenever something moved. The catalog is asked, so runs of other processes show too."""
+    last: object = None
+    spoke = time.monotonic()
+    while True:
+        run = await run_in_threadpool(_run, parts, run_id)
+        if run.state != "running":
+            yield sse("done", run.model_dump(mode="json"))
+            return
+        progress = going.progress(run_id)
+        if last != (state := (run.report, progress)):
+            last, spoke = state, time.monotonic()
+            where = None if progress is None else ProgressOut.model_validate(progress).model_dump(mode="json")
+            yield sse("progress", {"run_id": run_id, "progress": where, "report": run.report})
+        elif time.monotonic() - spoke > KEEP_ALIVE_S:
+            spoke = time.monotonic()
+            yield b": running\n\n"
+        await anyio.sleep(POLL_S)
+
+
+@router.get("/failures", operation_id="list_failures", tags=["runs"], summary="List failures")
+def list_failures(parts: PartsHere, _who: MayRead, source_id: SourceFilter = None) -> FailuresOut:
+    """Return the documents that could not be read, each with the reason and what to do."""
+    with parts.catalog.reading() as session:
+        found = runs.failures(session, source_id=source_id)
+        return FailuresOut(failures=tuple(FailureOut.of(f) for f in found))
+
+
+def _run(parts: Parts, run_id: int) -> RunOut:
+    with parts.catalog.reading() as session:
+        found = runs.run(session, run_id)
+    if found is None:
+        raise NotFound(f"There is no run {run_id}.", remedy="GET /v1/runs lists them.")
+    return RunOut.model_validate(found)

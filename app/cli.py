@@ -1,0 +1,72 @@
+"""The command line: ``metier COMMAND``. Commands live in the siblings of this file; errors end here, in one line."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from app import cli_ask, cli_doctor, cli_serve, cli_sources, cli_specialist, cli_sync
+from app.version import version
+from indexing.errors import IndexingError
+
+cli = typer.Typer(
+    name="metier",
+    help="Ask your documents: cited answers from a program that runs on your own machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"metier {version()}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Ask your documents: cited answers from a program that runs on your own machine."""
+
+
+cli.command("quickstart")(cli_serve.quickstart)
+cli.command("serve")(cli_serve.serve)
+cli.add_typer(cli_sources.sources, name="sources")
+cli.command("plan")(cli_sync.plan)
+cli.command("sync")(cli_sync.sync)
+cli.command("runs")(cli_sync.list_runs)
+cli.command("failures")(cli_sync.list_failures)
+cli.command("ask")(cli_ask.ask)
+cli.command("search")(cli_ask.search)
+cli.add_typer(cli_specialist.specialist, name="specialist")
+cli.command("doctor")(cli_doctor.doctor)
+cli.command("migrate")(cli_doctor.migrate)
+cli.command("openapi", hidden=True)(cli_serve.openapi)
+
+
+def main() -> None:
+    """Run the command line. Our own errors are one line on standard error and exit code 1; wrong usage is 2."""
+    try:
+        cli()
+    except IndexingError as exc:
+        _fail(f"{exc.message} {exc.remedy}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    from app.cli_show import clean
+
+    sys.stderr.write("Error: " + " ".join(clean(message).split()) + "\n")
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

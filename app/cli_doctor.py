@@ -1,0 +1,187 @@
+"""``metier doctor`` and ``metier migrate``."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli_open import load_settings, quiet_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.parts import Parts
+    from app.settings import AppSettings
+
+#: Less free space than this beside the catalog is a warning.
+LEAST_FREE_MB = 500
+#: From this version on SQLite has no known fault that corrupts a WAL database used by several processes.
+SAFE_SQLITE = (3, 51, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check found."""
+
+    name: str
+    state: str  # ok | warning | failed
+    found: str
+    remedy: str = ""
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False) -> None:
+    """Check that everything the program needs is there and intact; exit code 1 when something is not."""
+    from app.cli_show import print_json, table
+
+    quiet_logs("error")
+    checks = run_checks()
+    if as_json:
+        print_json(checks)
+    else:
+        table(
+            ("check", "state", "found", "what to do"), [(c.name, c.state, c.found, c.remedy) for c in checks], empty=""
+        )
+    if any(c.state == "failed" for c in checks):
+        raise typer.Exit(1)
+
+
+def run_checks() -> list[Check]:
+    """Return the outcome of every check; one that fails does not keep the others from running."""
+    from indexing.errors import IndexingError, SettingsError
+
+    try:
+        settings = load_settings()
+    except SettingsError as exc:
+        return [Check("settings", "failed", exc.message, exc.remedy)]
+    checks = [Check("settings", "ok", "every setting is known and usable"), *_machine_checks(settings)]
+    from app.wiring import build, close
+
+    try:
+        parts = build(settings)
+    except IndexingError as exc:
+        return [*checks, Check("catalog", "failed", exc.message, exc.remedy)]
+    try:
+        deep = (_check_catalog, _check_change_log, _check_model, _check_index, _check_generator)
+        return checks + [_checked(check, parts) for check in deep]
+    finally:
+        close(parts)
+
+
+def _checked(check: Callable[[Parts], Check], parts: Parts) -> Check:
+    from indexing.errors import IndexingError
+
+    try:
+        return check(parts)
+    except IndexingError as exc:
+        name = check.__name__.removeprefix("_check_").replace("_", " ")
+        return Check(name, "failed", exc.message, exc.remedy)
+
+
+def _machine_checks(settings: AppSettings) -> list[Check]:
+    """Look at what is around the program: disk, SQLite, and the programs that some formats need."""
+    checks = [_disk(settings), _sqlite(settings)]
+    programs = (
+        ("tesseract", ("tesseract",), "Scans and pictures cannot be read.", "Install tesseract-ocr with eng and fra."),
+        (
+            "LibreOffice",
+            ("soffice", "libreoffice"),
+            "Files of the formats doc, ppt and xls cannot be read.",
+            "Install libreoffice-writer, -calc and -impress.",
+        ),
+    )
+    for name, commands, without, remedy in programs:
+        path = next((found for c in commands if (found := shutil.which(c))), None)
+        checks.append(Check(name, "ok", path) if path else Check(name, "warning", f"Not installed. {without}", remedy))
+    return checks
+
+
+def _disk(settings: AppSettings) -> Check:
+    folder = settings.data_dir.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free_mb = shutil.disk_usage(folder).free >> 20
+    if free_mb < LEAST_FREE_MB:
+        return Check("disk", "warning", f"{free_mb} MB are free in {folder}", "Free some space.")
+    return Check("disk", "ok", f"{free_mb} MB are free in {folder}")
+
+
+def _sqlite(settings: AppSettings) -> Check:
+    from app.wiring import sqlite_path
+
+    if sqlite_path(settings) is None:
+        return Check("sqlite", "ok", "not used: the catalog is another database")
+    found = f"version {sqlite3.sqlite_version}"
+    if sqlite3.sqlite_version_info < SAFE_SQLITE:
+        remedy = "Run one process at a time on this catalog, or use PostgreSQL (METIER_DATABASE_URL)."
+        return Check("sqlite", "warning", f"{found}: may corrupt a catalog that several processes write", remedy)
+    return Check("sqlite", "ok", found)
+
+
+def _check_catalog(parts: Parts) -> Check:
+    from app.cli_open import local_scope
+    from indexing import runs, store
+
+    scope = local_scope(parts.catalog)
+    with parts.catalog.reading() as session:
+        sources = len(store.sources(session))
+        counts = store.counts(session, scope)
+        failures = len(runs.failures(session))
+    found = f"{parts.catalog.url}: {sources} sources, {counts.documents} documents, {counts.chunks} chunks"
+    if failures:
+        remedy = "`metier failures` lists them."
+        return Check("catalog", "warning", f"{found}; {failures} documents could not be read", remedy)
+    return Check("catalog", "ok", found)
+
+
+def _check_change_log(parts: Parts) -> Check:
+    from indexing import changelog
+
+    with parts.catalog.reading() as session:
+        changelog.verify(session)
+        seq = changelog.state(session).seq
+    return Check("change log", "ok", f"intact up to {seq}")
+
+
+def _check_model(parts: Parts) -> Check:
+    vector = parts.embedder.embed_questions(["doctor"])
+    return Check(
+        "model", "ok", f"{parts.settings.embed_model}: {vector.shape[1]} dimensions, {parts.embedder.fingerprint}"
+    )
+
+
+def _check_index(parts: Parts) -> Check:
+    from indexing import changelog
+
+    parts.index.refresh()
+    snapshot = parts.index.snapshot()
+    with parts.catalog.reading() as session:
+        seq = changelog.state(session).seq
+    return Check("index", "ok", f"generation {snapshot.generation_name}, seen up to {snapshot.seq} of {seq}")
+
+
+def _check_generator(parts: Parts) -> Check:
+    load = getattr(parts.generator, "load", None)
+    if load is not None:
+        load()
+    return Check("generator", "ok", parts.generator.name)
+
+
+def migrate() -> None:
+    """Create the catalog, or bring an older one to this version. Make a backup first."""
+    from app.cli_show import remark
+    from app.wiring import make_folder, sqlite_path
+    from indexing import db
+
+    settings = load_settings()
+    quiet_logs("warning")
+    path = sqlite_path(settings)
+    if path is not None:
+        make_folder(path.parent)
+    db.migrate(settings.database)
+    catalog = db.open_catalog(settings.database)
+    remark(f"The catalog {catalog.url} is up to date.")
+    catalog.close()

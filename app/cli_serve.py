@@ -1,0 +1,191 @@
+"""``metier serve`` and ``metier quickstart``: the server, and the shortest way from a folder to a cited answer."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli_open import load_settings, local_scope, open_parts, quiet_logs
+from app.errors import Conflict
+from indexing.errors import SettingsError
+
+if TYPE_CHECKING:
+    from app.parts import Parts
+    from app.settings import AppSettings
+    from indexing.db import Catalog
+    from indexing.documents import SourceRecord
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on (METIER_HOST).")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port (METIER_PORT); 0 takes a free one.")]
+
+#: Time for requests in progress when the server is told to stop.
+GRACE_S = 5
+
+
+def serve(host: Host = None, port: Port = None) -> None:
+    """Serve REST, server-sent events and the OpenAI-compatible routes."""
+    settings = load_settings(host=host, port=port)
+    with bound(settings) as listener:
+        quiet_logs(settings.log_level)
+        with open_parts(settings) as parts:
+            run_server(parts, listener)
+
+
+def bound(settings: AppSettings) -> socket.socket:
+    """Return a socket bound to the address; nobody can connect before the server listens on it.
+
+    Bound before anything is loaded, so that a port in use is an error at once. Raises Conflict for that, and
+    SettingsError for an address that this machine does not have.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+    except OSError as exc:
+        listener.close()
+        if exc.errno in (errno.EADDRINUSE, errno.EACCES):
+            why = "is in use" if exc.errno == errno.EADDRINUSE else "needs more rights than you have"
+            raise Conflict(
+                f"Port {settings.port} on {settings.host} {why}.",
+                remedy="Stop the other program, or choose another port with --port or METIER_PORT.",
+            ) from exc
+        raise SettingsError(
+            f"This machine cannot listen on {settings.host}: {exc.strerror}.",
+            remedy="Correct --host or METIER_HOST; 127.0.0.1 is this machine only.",
+        ) from exc
+    return listener
+
+
+def run_server(parts: Parts, listener: socket.socket) -> None:
+    """Serve *parts* on *listener* until the process is told to stop."""
+    import uvicorn
+
+    from app.cli_show import remark
+    from app.server import create_app
+
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    remark(f"Métier serves on http://{shown}:{port} (Ctrl-C stops it).")
+    config = uvicorn.Config(
+        create_app(parts),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def quickstart(
+    docs: Annotated[Path, typer.Argument(help="Folder of documents.")] = Path("examples"),
+    question: Annotated[str | None, typer.Option(help="What to ask first.")] = None,
+    no_serve: Annotated[bool, typer.Option("--no-serve", help="Stop after the first answer.")] = False,
+    host: Host = None,
+    port: Port = None,
+) -> None:
+    """Index a folder, ask one question, print the cited answer, then serve."""
+    from app.cli_show import remark
+    from app.places import existing_folder
+
+    settings = load_settings(host=host, port=port)
+    folder, golden = documents_of(existing_folder(str(docs)))
+    listener = None if no_serve else bound(settings)
+    quiet_logs("warning")
+    with open_parts(settings) as parts:
+        _index(parts, folder)
+        asked = question or first_question(parts, golden)
+        if asked is None:
+            remark("No document could be read, so there is nothing to ask. `metier failures` says why.")
+        else:
+            _ask(parts, asked)
+        if listener is not None:
+            quiet_logs(settings.log_level)
+            run_server(parts, listener)
+        elif asked is None:
+            raise typer.Exit(1)
+
+
+def documents_of(folder: Path) -> tuple[Path, Path | None]:
+    """Return the folder to index and the golden set beside it.
+
+    Our ``examples/`` hold both; indexing the golden set too would answer its questions from itself.
+    """
+    golden = folder / "golden.jsonl"
+    if not golden.is_file():
+        return folder, None
+    inside = [d for d in sorted(folder.iterdir()) if d.is_dir()]
+    return (inside[0] if len(inside) == 1 else folder), golden
+
+
+def source_for(catalog: Catalog, folder: Path) -> SourceRecord:
+    """Return the source that reads *folder*, added under the folder's name when there is none."""
+    from app.places import add_source
+    from indexing import store
+
+    with catalog.reading() as session:
+        known = store.sources(session)
+    existing = next((s for s in known if s.kind == "folder" and s.location == str(folder)), None)
+    if existing is not None:
+        return existing
+    taken = {s.name for s in known}
+    wanted = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("-._")[:80] or "documents"
+    free = next(name for n in range(1, len(taken) + 2) if (name := wanted if n == 1 else f"{wanted}-{n}") not in taken)
+    return add_source(catalog, free, "folder", str(folder))
+
+
+def _index(parts: Parts, folder: Path) -> None:
+    from app.cli_show import remark
+    from app.cli_sync import interruptible, run_once
+
+    source = source_for(parts.catalog, folder)
+    remark(f"Indexing {folder} as the source {source.name} …")
+    with interruptible() as cancel:
+        run_once(parts, source, cancel, confirm_deletions=False, quiet=False)
+        if cancel.is_set():
+            raise KeyboardInterrupt
+
+
+def first_question(parts: Parts, golden: Path | None) -> str | None:
+    """Return what to ask first: the golden set's first answerable question, or one made of a document's title."""
+    if golden is not None:
+        for line in golden.read_text(encoding="utf-8").splitlines():
+            entry: dict[str, Any] = json.loads(line) if line.strip() else {}
+            if entry.get("question") and entry.get("documents", entry.get("answer")):
+                return str(entry["question"])
+    from indexing import store
+
+    scope = local_scope(parts.catalog)
+    with parts.catalog.reading() as session:
+        documents = store.document_list(session, scope, limit=50)
+    if not documents:
+        return None
+    fullest = max(documents, key=lambda d: d.chunks)
+    return f"{fullest.title} ?" if fullest.language == "fr" else f"{fullest.title}?"
+
+
+def _ask(parts: Parts, question: str) -> None:
+    from app.cli_ask import show_answer
+    from app.cli_show import say
+    from app.specialists import DEFAULT
+
+    say(f"\nQuestion: {question}\n")
+    show_answer(parts, question, DEFAULT)
+    say("")
+
+
+def openapi() -> None:
+    """Print the description of the REST interface; docs/openapi.json is made by it."""
+    from app.cli_show import print_json
+    from app.server import openapi_document
+
+    print_json(openapi_document())

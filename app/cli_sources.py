@@ -1,0 +1,85 @@
+"""``metier sources``: which folders and push sources documents come from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from app.cli_open import load_settings, local_scope, open_catalog_only
+
+sources = typer.Typer(help="Places that documents come from.", no_args_is_help=True, rich_markup_mode=None)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
+
+
+@sources.command("list")
+def list_sources(as_json: Json = False) -> None:
+    """List the sources, each with its number of documents."""
+    from app.cli_show import print_json, table
+    from indexing import runs, store
+
+    with open_catalog_only() as catalog:
+        scope = local_scope(catalog)
+        with catalog.reading() as session:
+            found = store.sources(session)
+            counts = {s.id: store.counts(session, scope, source_id=s.id) for s in found}
+            last = {s.id: next(iter(runs.runs(session, source_id=s.id, limit=1)), None) for s in found}
+    if as_json:
+        print_json(
+            [
+                {
+                    "id": s.id,
+                    "name": s.name,
+                    "kind": s.kind,
+                    "location": s.location,
+                    "documents": counts[s.id].documents,
+                    "chunks": counts[s.id].chunks,
+                    "last_run": last[s.id],
+                }
+                for s in found
+            ]
+        )
+        return
+    rows = [
+        (s.name, s.kind, s.location, counts[s.id].documents, run.state if run else "never run")
+        for s in found
+        for run in (last[s.id],)
+    ]
+    columns = ("name", "kind", "location", "documents", "last run")
+    table(columns, rows, empty="No sources yet. Add one with `metier sources add NAME FOLDER`.")
+
+
+@sources.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="Short name, shown with each citation.")],
+    location: Annotated[str, typer.Argument(help="Folder to read; nothing for --kind push.")] = "",
+    kind: Annotated[str, typer.Option(help="folder, or push: documents come through the REST API.")] = "folder",
+) -> None:
+    """Add a source. Nothing is read before `metier sync`."""
+    from app.cli_show import remark
+    from app.places import add_source
+
+    with open_catalog_only() as catalog:
+        made = add_source(catalog, name, kind, location)
+    what = f": {made.location}" if made.location else ""
+    remark(f"Added source {made.name}{what}. Run `metier sync {made.name}` to index it.")
+
+
+@sources.command("remove")
+def remove(
+    name: str,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+) -> None:
+    """Remove a source and all that was indexed from it; the files of a folder stay as they are."""
+    from app.cli_show import remark
+    from app.places import source_named
+    from indexing import store
+
+    with open_catalog_only(load_settings()) as catalog:
+        source = source_named(catalog, name)
+        if source.kind == "push" and not yes:
+            typer.confirm(f"{name} holds the only copy of the documents pushed to it. Remove them all?", abort=True)
+        with catalog.transaction() as session:
+            gone = store.remove_source(session, source.id)
+    remark(f"Removed source {name} and its {gone} documents from the index.")

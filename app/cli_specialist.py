@@ -1,0 +1,99 @@
+"""``metier specialist``: named answerers, each for one business function."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 -- Typer resolves annotations at run time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli_open import open_catalog_only
+
+if TYPE_CHECKING:
+    from app.specialists import Specialist
+
+specialist = typer.Typer(
+    help="Named answerers, each for one business function.", no_args_is_help=True, rich_markup_mode=None
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
+
+
+@specialist.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="Small letters, digits, dots, hyphens, underscores.")],
+    source: Annotated[list[str] | None, typer.Option(help="Source it reads; may be repeated.")] = None,
+    instructions: Annotated[str, typer.Option(help="What it is told before each question.")] = "",
+    instructions_file: Annotated[
+        Path | None, typer.Option(help="The same from a file in UTF-8.", exists=True, dir_okay=False)
+    ] = None,
+    generator: Annotated[str | None, typer.Option(help="reader, or the name of the server's generator.")] = None,
+    top_k: Annotated[int | None, typer.Option("--top-k", help="Passages that an answer may use.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Least confidence for an answer, 0 to 1.")] = None,
+    new_version: Annotated[bool, typer.Option("--new-version", help="Add a version to one that exists.")] = False,
+) -> None:
+    """Create a specialist, or a new version of one, which answers from now on."""
+    from app import specialists
+    from app.cli_show import remark
+    from app.errors import BadRequest
+
+    if instructions_file is not None:
+        try:
+            instructions = instructions_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as exc:
+            raise BadRequest(f"{instructions_file} cannot be read: {exc}.", remedy="Save it as UTF-8.") from exc
+    wanted = specialists.Specialist(
+        name=name,
+        sources=tuple(source or ()),
+        instructions=instructions,
+        generator=generator,
+        top_k=top_k,
+        threshold=threshold,
+    )
+    with open_catalog_only() as catalog, catalog.transaction() as session:
+        store = specialists.add_version if new_version else specialists.create_specialist
+        made = store(session, wanted)
+    remark(f"Specialist {made.name}, version {made.version}. Ask it with `metier ask --specialist {made.name} …`.")
+
+
+@specialist.command("list")
+def list_specialists(as_json: Json = False) -> None:
+    """List the specialists, each in the version that answers."""
+    from app import specialists
+
+    with open_catalog_only() as catalog, catalog.reading() as session:
+        _show(specialists.specialists(session), as_json=as_json)
+
+
+@specialist.command("show")
+def show(name: str, as_json: Json = False) -> None:
+    """Show all versions of one specialist, oldest first."""
+    from app import specialists
+
+    with open_catalog_only() as catalog, catalog.reading() as session:
+        _show(specialists.versions(session, name), as_json=as_json)
+
+
+@specialist.command("delete")
+def delete(name: str) -> None:
+    """Delete a specialist and all its versions; answers that it gave stay."""
+    from app import specialists
+    from app.cli_show import remark
+
+    with open_catalog_only() as catalog, catalog.transaction() as session:
+        specialists.delete_specialist(session, name)
+    remark(f"Deleted specialist {name}.")
+
+
+def _show(found: list[Specialist], *, as_json: bool) -> None:
+    from app.cli_show import print_json, table
+
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (s.name, s.version, ", ".join(s.sources) or "all", s.generator, s.top_k, s.threshold, s.instructions)
+        for s in found
+    ]
+    columns = ("name", "version", "sources", "generator", "top_k", "threshold", "instructions")
+    table(columns, rows, empty="No specialists.")

@@ -1,0 +1,232 @@
+"""``metier plan``, ``sync``, ``runs`` and ``failures``: keeping the index equal to the documents."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli_open import load_settings, open_catalog_only, open_parts, quiet_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from app.parts import Parts
+    from indexing.db import Catalog
+    from indexing.documents import SourceRecord, SyncPlan, SyncReport
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
+Name = Annotated[str | None, typer.Argument(help="Name of a source; all sources when absent.")]
+#: Uris of a kind that a plan lists before it only counts.
+LISTED = 20
+
+
+def chosen_sources(catalog: Catalog, name: str | None) -> list[SourceRecord]:
+    """Return the source called *name*, or all. Raises NotFound, or NoIndexYet when there is no source at all."""
+    from app.errors import NoIndexYet
+    from app.places import source_named
+    from indexing import store
+
+    if name is not None:
+        return [source_named(catalog, name)]
+    with catalog.reading() as session:
+        found = store.sources(session)
+    if not found:
+        raise NoIndexYet("There are no sources yet.")
+    return found
+
+
+def plan(name: Name = None, as_json: Json = False) -> None:
+    """Show what a run would do, without doing it."""
+    from app.cli_show import print_json
+    from app.ingest import indexing_of
+    from indexing.plan import plan_source
+
+    with open_parts() as parts:
+        plans = [plan_source(indexing_of(parts), source) for source in chosen_sources(parts.catalog, name)]
+    if as_json:
+        print_json(plans)
+        return
+    for each in plans:
+        _show_plan(each)
+
+
+def _show_plan(planned: SyncPlan) -> None:
+    from app.cli_show import say
+
+    kinds = (
+        ("new", planned.new),
+        ("changed", planned.changed),
+        ("gone", planned.gone),
+        ("retried", planned.retried),
+    )
+    counts = ", ".join(f"{len(uris)} {word}" for word, uris in kinds)
+    say(f"{planned.source}: {counts}, {planned.unchanged} unchanged; {planned.bytes_to_read / 1e6:.1f} MB to read")
+    for word, uris in kinds:
+        for uri in uris[:LISTED]:
+            say(f"  {word:8} {uri}")
+        if len(uris) > LISTED:
+            say(f"  {word:8} … and {len(uris) - LISTED} more")
+    for problem in planned.problems:
+        say(f"  problem  {problem}")
+
+
+def sync(
+    name: Name = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, and index each change as it happens.")] = False,
+    confirm_deletions: Annotated[
+        bool, typer.Option("--confirm-deletions", help="Delete documents even if implausibly many are gone.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make the index equal to the documents: read what is new or changed, delete what is gone."""
+    from app.cli_show import print_json
+
+    settings = load_settings()
+    quiet_logs("warning")
+    with open_parts(settings) as parts, interruptible() as cancel:
+        wanted = chosen_sources(parts.catalog, name)
+        reports = [
+            run_once(parts, source, cancel, confirm_deletions=confirm_deletions, quiet=as_json)
+            for source in wanted
+            if not cancel.is_set()
+        ]
+        if as_json:
+            print_json(reports)
+        if watch and not cancel.is_set():
+            _watch(parts, wanted, cancel, as_json=as_json)
+    if any(report.state != "succeeded" for report in reports):
+        raise typer.Exit(1)
+
+
+def run_once(
+    parts: Parts, source: SourceRecord, cancel: threading.Event, *, confirm_deletions: bool, quiet: bool
+) -> SyncReport:
+    """Run one source with its progress shown, publish the index and return the report, shown unless *quiet*."""
+    from app.cli_show import run_progress
+    from app.ingest import indexing_of
+    from indexing.pipeline import sync_source
+
+    with run_progress(source.name) as show:
+        report = sync_source(
+            indexing_of(parts), source, on_progress=show, confirm_deletions=confirm_deletions, cancel=cancel
+        )
+    parts.index.publish()
+    if not quiet:
+        show_report(report)
+    return report
+
+
+def show_report(report: SyncReport) -> None:
+    """Print what a run did, and the first documents that could not be read."""
+    from app.cli_show import remark, say
+
+    counts = (
+        f"{report.added} added, {report.changed} changed, {report.moved} moved, {report.deleted} deleted, "
+        f"{report.unchanged + report.touched} unchanged, {report.failed} failed"
+    )
+    say(f"{report.source}: {report.state} in {report.seconds:.1f} s: {counts}.")
+    say(f"  {report.chunks_written} chunks written: {report.chunks_embedded} embedded, {report.chunks_reused} reused.")
+    if report.error:
+        remark(f"  {report.error}")
+    for failure in report.failures[:LISTED]:
+        remark(f"  {failure.uri}: {failure.reason} {failure.remedy}")
+    if report.failed > LISTED:
+        remark(f"  … and {report.failed - LISTED} more: `metier failures {report.source}` lists them.")
+
+
+def _watch(parts: Parts, wanted: list[SourceRecord], cancel: threading.Event, *, as_json: bool) -> None:
+    """Index changes of all *wanted* sources as they happen, until *cancel* is set."""
+    from app.cli_show import print_json, remark
+    from app.ingest import indexing_of
+    from indexing.watch import watch_source
+
+    def published(report: SyncReport) -> None:
+        parts.index.publish()
+        if as_json:
+            print_json(report)
+        else:
+            show_report(report)
+
+    remark("Watching for changes; stop with Ctrl-C.")
+    threads = [
+        threading.Thread(
+            target=watch_source,
+            args=(indexing_of(parts), source, cancel),
+            kwargs={"on_report": published},
+            name=f"watch-{source.name}",
+        )
+        for source in wanted
+        if source.kind == "folder"
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Yield an event that the first Ctrl-C (or SIGTERM) sets, so that a run ends after the document it is at.
+
+    The second one interrupts at once; nothing acknowledged is lost by that either.
+    """
+    cancel = threading.Event()
+
+    def stop(number: int, _frame: object) -> None:
+        if cancel.is_set():
+            raise KeyboardInterrupt
+        cancel.set()
+        from app.cli_show import remark
+
+        remark("Stopping after the current document; once more to stop at once.")
+        del number
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield cancel
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
+
+
+def list_runs(
+    name: Name = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most runs to list.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List the latest runs, newest first."""
+    from app.cli_show import print_json, table
+    from app.places import source_named
+    from indexing import runs
+
+    with open_catalog_only() as catalog:
+        source_id = None if name is None else source_named(catalog, name).id
+        with catalog.reading() as session:
+            found = runs.runs(session, source_id=source_id, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    counted = ("added", "changed", "deleted", "failed")
+    rows = [(r.id, r.source, r.state, r.started_at, *(r.report.get(c, 0) for c in counted), r.error) for r in found]
+    table(("run", "source", "state", "started", *counted, "error"), rows, empty="No runs yet.")
+
+
+def list_failures(name: Name = None, as_json: Json = False) -> None:
+    """List the documents that could not be read, each with what to do about it."""
+    from app.cli_show import print_json, table
+    from app.places import source_named
+    from indexing import runs
+
+    with open_catalog_only() as catalog:
+        source_id = None if name is None else source_named(catalog, name).id
+        with catalog.reading() as session:
+            found = runs.failures(session, source_id=source_id)
+    if as_json:
+        print_json(found)
+        return
+    rows = [(f.source, f.failure.uri, f.failure.stage, f.failure.reason, f.failure.remedy) for f in found]
+    table(("source", "document", "stage", "reason", "what to do"), rows, empty="Every document could be read.")

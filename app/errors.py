@@ -1,0 +1,92 @@
+"""Every error of the serving package. ``app/problems.py`` holds the one table that gives each its HTTP status.
+
+AppError
+├── BadRequest           the question or a parameter cannot be used
+│   ├── QuestionTooLong
+│   └── TooLarge         a pushed document is larger than allowed
+├── NotAllowed           no principal, or a wrong key
+├── Forbidden            known, but not permitted; or a web page that is not ours asks
+├── NotFound             absent, or not for this principal: the two look the same
+├── Conflict             the name is taken, a run is already going on
+├── NoIndexYet           nothing was indexed so far
+└── GeneratorError       the generator failed
+    ├── GeneratorTimeout
+    ├── GeneratorOverloaded
+    └── GeneratorUnusable  no weights, no chat template, wrong address
+"""
+
+from __future__ import annotations
+
+from indexing.errors import IndexingError
+
+
+class AppError(IndexingError):
+    """The request could not be served."""
+
+    default_remedy = ""
+
+
+class BadRequest(AppError):
+    """The request cannot be used."""
+
+
+class QuestionTooLong(BadRequest):
+    """The question is too long."""
+
+    default_remedy = "Ask a shorter question."
+
+
+class TooLarge(BadRequest):
+    """The document is larger than this server accepts."""
+
+    default_remedy = "Split it, or raise METIER_MAX_FILE_MB on the server."
+
+
+class NotAllowed(AppError):
+    """This needs an API token."""
+
+    default_remedy = "Send it as `Authorization: Bearer …` (METIER_API_TOKEN on the server)."
+
+
+class Forbidden(AppError):
+    """This is not permitted."""
+
+    default_remedy = "Ask the operator of this server for the permission."
+
+
+class NotFound(AppError):
+    """There is nothing with this name or id."""
+
+
+class Conflict(AppError):
+    """This is at odds with what is already there."""
+
+
+class NoIndexYet(AppError):
+    """Nothing is indexed yet."""
+
+    default_remedy = "Add a folder with `metier sources add NAME PATH`, then run `metier sync`."
+
+
+class GeneratorError(AppError):
+    """The generator failed."""
+
+    default_remedy = "The passages that were found are still shown; check METIER_GENERATOR."
+
+
+class GeneratorTimeout(GeneratorError):
+    """The generator did not answer in time."""
+
+    default_remedy = "Raise METIER_ANSWER_TIMEOUT_S, or use a smaller model."
+
+
+class GeneratorOverloaded(GeneratorError):
+    """Too many questions are waiting for the generator."""
+
+    default_remedy = "Try again in a few seconds."
+
+
+class GeneratorUnusable(GeneratorError):
+    """The generator cannot be loaded."""
+
+    default_remedy = "Point METIER_GENERATOR_MODEL to a directory with safetensors weights and a chat template."

@@ -1,0 +1,219 @@
+"""How well each sentence of the passages supports a question: measured once, used by the reader and the abstention.
+
+A sentence is weighed by the content words it shares with the question (rare words count more, and words that
+every passage holds count less), by the likeness of meaning that the embedder sees, by its passage's rank, and
+by whether it holds the kind of thing that is asked for (a number, a date). The weights are fitted on training
+data by ``benchmarks/fit_abstention.py`` and stored in ``app/abstention.json``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from app.terms import content_terms, fold, numbers
+from indexing.sentences import sentence_spans, words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from indexing.documents import Passage
+    from indexing.embed import Embedder
+
+#: Sentences that the embedder looks at, best by shared words first: enough for 8 passages, and bounded for 50.
+SENTENCES_EMBEDDED = 32
+LONGEST_SENTENCE = 1200  # characters; a table row or a run-on longer than this is cut at a word
+
+#: What is measured of each sentence, in the order of the weights.
+SENTENCE_FEATURES = (
+    "coverage",  # of the question's content by the sentence, 0..1
+    "coverage_near",  # more of it by the sentence before it
+    "coverage_context",  # more of it by title and headings
+    "cosine",  # of sentence and question
+    "cosine_margin",  # how far above the mean of the sentences looked at
+    "rank",  # 1 / (1 + rank of the passage)
+    "kind_matches",  # it holds the kind of thing that is asked for
+    "kind_fails",  # it does not
+    "short",  # under four words: a heading or a label
+    "new_words",  # log of words that the question did not hold already
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence of one passage, and what was measured of it. ``features`` follow SENTENCE_FEATURES."""
+
+    passage: int  # index in the passages, 0 is best
+    start: int  # characters in the passage's text
+    end: int
+    text: str
+    features: tuple[float, ...]
+    probability: float = 0.0  # that this sentence answers the question
+
+    def feature(self, name: str) -> float:
+        """Return one feature by its name."""
+        return self.features[SENTENCE_FEATURES.index(name)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    passage: int
+    start: int
+    end: int
+    text: str
+    own: frozenset[str]  # terms
+    near: frozenset[str]  # terms of the sentence before it
+    context: frozenset[str]  # terms of title and headings
+
+
+def term_weights(question: str, passages: Sequence[Passage], language: str) -> dict[str, float]:
+    """Return the weight of each content term of *question*: less for a term that most of *passages* hold.
+
+    The weight is log(1 + (n + 0.5) / (df + 0.5)), the idf of BM25 (Robertson 2009) over these n passages
+    only: statistics of documents that the asker may not read never enter.
+    """
+    held = [frozenset(_passage_terms(passage, language)) for passage in passages]
+    n = len(held)
+    return {
+        term: math.log(1 + (n + 0.5) / (sum(term in each for each in held) + 0.5))
+        for term in dict.fromkeys(content_terms(question, language))
+    }
+
+
+def coverage(weights: dict[str, float], terms: frozenset[str] | set[str]) -> float:
+    """Return the weighted share of the question's terms that are in *terms*; 0 for a question without any."""
+    total = sum(weights.values())
+    return sum(weight for term, weight in weights.items() if term in terms) / total if total else 0.0
+
+
+def weigh(
+    question: str, passages: Sequence[Passage], language: str, embedder: Embedder, weights: Sequence[float]
+) -> tuple[Sentence, ...]:
+    """Return the sentences of *passages* with their probability of being the answer, highest first.
+
+    *weights* are those of SENTENCE_FEATURES followed by the bias. Questions found in the documents (a list of
+    frequently asked ones) are not candidates: quoting the question back answers nothing.
+    """
+    wanted = term_weights(question, passages, language)
+    candidates = [each for index, passage in enumerate(passages) for each in _candidates(index, passage, language)]
+    if not candidates:
+        return ()
+    candidates.sort(key=lambda each: -_prescore(each, wanted))
+    candidates = candidates[:SENTENCES_EMBEDDED]
+    vectors = embedder.embed_passages([each.text for each in candidates])
+    cosines = vectors @ embedder.embed_questions([question])[0]
+    rows = [
+        _features(question, candidate, wanted, float(cosine), float(cosine - cosines.mean()))
+        for candidate, cosine in zip(candidates, cosines, strict=True)
+    ]
+    logits = np.asarray(rows, dtype=np.float64) @ np.asarray(weights[:-1]) + weights[-1]
+    probabilities = 1 / (1 + np.exp(-logits))
+    sentences = [
+        Sentence(each.passage, each.start, each.end, each.text, tuple(row), float(probability))
+        for each, row, probability in zip(candidates, rows, probabilities, strict=True)
+    ]
+    return tuple(sorted(sentences, key=lambda each: (-each.probability, each.passage, each.start)))
+
+
+def _passage_terms(passage: Passage, language: str) -> list[str]:
+    return content_terms(" ".join((passage.title, *passage.heading_path, passage.text)), language)
+
+
+def _candidates(index: int, passage: Passage, language: str) -> list[_Candidate]:
+    context = frozenset(content_terms(" ".join((passage.title, *passage.heading_path)), language))
+    near: frozenset[str] = frozenset()
+    found = []
+    for start, stop in sentence_spans(passage.text):
+        end = _cut(passage.text, start, stop)
+        text = passage.text[start:end]
+        own = frozenset(content_terms(text, language))
+        if not text.rstrip(" »”\"')").endswith("?") and any(each.isalnum() for each in text):
+            found.append(_Candidate(index, start, end, text, own, near, context))
+        near = own
+    return found
+
+
+def _cut(text: str, start: int, end: int) -> int:
+    """Return *end*, or where a sentence that is too long is cut, at a blank."""
+    if end - start <= LONGEST_SENTENCE:
+        return end
+    blank = text.rfind(" ", start, start + LONGEST_SENTENCE)
+    return blank if blank > start else start + LONGEST_SENTENCE
+
+
+def _prescore(candidate: _Candidate, wanted: dict[str, float]) -> float:
+    own = coverage(wanted, candidate.own)
+    return own + 0.3 * coverage(wanted, candidate.near | candidate.context) + 0.2 / (1 + candidate.passage)
+
+
+def _features(
+    question: str, candidate: _Candidate, wanted: dict[str, float], cosine: float, margin: float
+) -> tuple[float, ...]:
+    own = coverage(wanted, candidate.own)
+    near = coverage(wanted, candidate.own | candidate.near)
+    context = coverage(wanted, candidate.own | candidate.near | candidate.context)
+    kind = asked_kind(question)
+    matches = holds_kind(kind, candidate.text, question) if kind else None
+    count = len(words(candidate.text))
+    new = len(candidate.own - wanted.keys())
+    return (
+        own,
+        near - own,
+        context - near,
+        cosine,
+        margin,
+        1 / (1 + candidate.passage),
+        float(matches is True),
+        float(matches is False),
+        float(count < 4),
+        math.log1p(min(new, 40)),
+    )
+
+
+_KINDS = (
+    ("date", re.compile(
+        r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|decade|century|time)\b|\bdate\b|"
+        r"\bquand\b|\bquel(?:le)?s? (?:annee|date|jour|mois|siecle|heure|epoque)\b|\bdelai\b"
+    )),
+    ("number", re.compile(
+        r"\bhow (?:many|much|long|old|far|often|tall|large|big|high)\b|\b(?:what|which) (?:percentage|percent|number|"
+        r"amount|price|cost|rate|fee|limit)\b|\bcombien\b|"
+        r"\bquel(?:le)?s? (?:est |sont )?(?:le |la |l )?(?:nombre|montant|pourcentage|age|duree|prix|cout|taux|"
+        r"plafond|somme)\b"
+    )),
+    ("name", re.compile(
+        r"\bwho(?:m|se)?\b|\bwhere\b|^(?:a |de |par |avec )?qui\b|\bou (?:se|est|sont|a|ont)\b"
+    )),
+)  # fmt: skip
+_DATE = re.compile(
+    r"\b[12]\d{3}\b|\b\d{1,2}[/.:h]\d{1,2}\b|\d|\b(?:january|february|march|april|may|june|july|august|september|october|"
+    r"november|december|janvier|fevrier|mars|avril|mai|juin|juillet|aout|septembre|octobre|novembre|decembre|"
+    r"monday|tuesday|wednesday|thursday|friday|saturday|sunday|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche)\b"
+)
+_COUNT = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|hundred|"
+    r"thousand|million|half|deux|trois|quatre|cinq|sept|huit|neuf|dix|onze|douze|quinze|vingt|trente|cent|mille|"
+    r"once|twice|never|no limit|daily|weekly|monthly|yearly|moitie|illimite)s?\b"
+)
+_NAME = re.compile(r"(?<!^)(?<![.!?•\-] )\b[A-ZÀ-Ý][\w’'&.-]+")
+
+
+def asked_kind(question: str) -> str | None:
+    """Return "date", "number", "name" or None: the kind of thing that *question* asks for, by its words."""
+    folded = fold(question)
+    return next((kind for kind, pattern in _KINDS if pattern.search(folded)), None)
+
+
+def holds_kind(kind: str, text: str, question: str) -> bool:
+    """Say whether *text* holds a thing of *kind* that *question* did not bring along itself."""
+    if kind == "name":
+        asked = set(words(question))
+        return any(not set(words(name)) <= asked for name in _NAME.findall(text))
+    if numbers(text) - numbers(question):
+        return True
+    pattern = _DATE if kind == "date" else _COUNT
+    return any(not each.isdigit() for each in pattern.findall(fold(text)))

@@ -1,0 +1,128 @@
+"""Indexing as the faces start it: synchronisations in the background, one at a time per source."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from app.errors import Conflict
+from indexing import runs
+from indexing.errors import IndexingError
+from indexing.pipeline import Indexing, sync_source
+
+if TYPE_CHECKING:
+    from app.parts import Parts
+    from indexing.documents import Progress, SourceRecord, SyncReport
+
+log = structlog.get_logger(__name__)
+
+#: Longest wait for a run to begin, or for the runs of a process that ends to stop at the next document.
+PATIENCE_S = 20.0
+
+
+def indexing_of(parts: Parts) -> Indexing:
+    """Return the half of *parts* that the indexing flow works with."""
+    return Indexing(catalog=parts.catalog, embedder=parts.embedder, parsers=parts.parsers, settings=parts.settings)
+
+
+@dataclass
+class _Running:
+    """A synchronisation of this process."""
+
+    source: SourceRecord
+    cancel: threading.Event = field(default_factory=threading.Event)
+    begun: threading.Event = field(default_factory=threading.Event)
+    progress: Progress | None = None
+    report: SyncReport | None = None
+    error: IndexingError | None = None
+    run_id: int | None = None
+    thread: threading.Thread | None = None
+
+
+class Synchronizations:
+    """The runs of this process: started in the background, watched, and stopped when the process ends."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._lock = threading.Lock()
+        self._running: dict[int, _Running] = {}  # by source id
+
+    def start(self, source: SourceRecord, *, confirm_deletions: bool = False) -> int:
+        """Start a run of *source* and return its id once it has one.
+
+        Raises Conflict while another run of that source is going on, and the run's own error if it ended
+        before it had begun (a missing folder).
+        """
+        running = _Running(source)
+        with self._lock:
+            if source.id in self._running:
+                remedy = "Wait for it to finish; GET /v1/runs shows where it is."
+                raise Conflict(f"A run of the source {source.name} is going on.", remedy=remedy)
+            self._running[source.id] = running
+        with self._parts.catalog.reading() as session:
+            before = max((r.id for r in runs.runs(session, source_id=source.id, limit=1)), default=0)
+        running.thread = threading.Thread(
+            target=self._run, args=(running, confirm_deletions), name=f"sync-{source.name}", daemon=True
+        )
+        running.thread.start()
+        running.begun.wait(PATIENCE_S)
+        with self._parts.catalog.reading() as session:
+            newest = max((r.id for r in runs.runs(session, source_id=source.id, limit=1)), default=0)
+        if newest == before:
+            raise running.error or IndexingError(f"The run of {source.name} did not begin.")
+        running.run_id = newest
+        return newest
+
+    def is_running(self, source_id: int) -> bool:
+        """Tell whether a run of this source is going on in this process."""
+        with self._lock:
+            return source_id in self._running
+
+    def count(self) -> int:
+        """Return how many runs are going on in this process."""
+        with self._lock:
+            return len(self._running)
+
+    def progress(self, run_id: int) -> Progress | None:
+        """Return where a run of this process is; None for one that ended or is another process's."""
+        with self._lock:
+            return next((r.progress for r in self._running.values() if r.run_id == run_id), None)
+
+    def stop(self) -> None:
+        """Cancel all runs and wait for them, so that the catalog is not closed under them."""
+        with self._lock:
+            going = list(self._running.values())
+        for running in going:
+            running.cancel.set()
+        for running in going:
+            if running.thread is not None:
+                running.thread.join(PATIENCE_S)
+
+    def _run(self, running: _Running, confirm_deletions: bool) -> None:
+        def on_progress(progress: Progress) -> None:
+            running.progress = progress
+            running.begun.set()
+
+        source = running.source
+        try:
+            running.report = sync_source(
+                indexing_of(self._parts),
+                source,
+                on_progress=on_progress,
+                confirm_deletions=confirm_deletions,
+                cancel=running.cancel,
+            )
+            self._parts.index.publish()
+        except IndexingError as exc:
+            running.error = exc
+            log.warning("A run failed.", action="sync_failed", source_id=source.id, error=type(exc).__name__)
+        except Exception:  # boundary of the thread: nobody else would hear of it
+            running.error = IndexingError(f"The run of {source.name} failed unexpectedly.")
+            log.exception("A run crashed.", action="sync_crashed", source_id=source.id)
+        finally:
+            with self._lock:
+                del self._running[source.id]
+            running.begun.set()

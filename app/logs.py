@@ -1,0 +1,50 @@
+"""Log lines: a fixed sentence for people, ``action=`` and ids for machines. Never a text, never a secret.
+
+Lines go to standard error: coloured on a terminal, JSON elsewhere. Lines of libraries (uvicorn, alembic)
+come out in the same form.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
+
+
+def configure(level: str) -> None:
+    """Send log lines of at least *level* to standard error."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        # A plain trace: the pretty one prints local variables, and those hold documents and questions.
+        structlog.processors.format_exc_info,
+    ]
+    if sys.stderr.isatty():
+        renderer: Processor = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    else:
+        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    to_stderr = logging.StreamHandler(sys.stderr)
+    to_stderr.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [to_stderr]
+    root.setLevel(level.upper())
+    # Libraries that tell what they do line by line: their warnings are enough.
+    for name in ("httpx", "httpcore", "openai", "sentence_transformers", "transformers", "watchfiles", "alembic"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

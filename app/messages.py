@@ -1,0 +1,53 @@
+"""The words that people who ask get to read, in English and in French. Everything else is quoted or generated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """One language's wording."""
+
+    lead: str  # before the reader's quotes
+    open_quote: str
+    close_quote: str
+    nothing_found: str
+    below_threshold: str
+    unsupported: str
+
+
+ENGLISH = Messages(
+    lead="The documents say: ",
+    open_quote="“",
+    close_quote="”",
+    nothing_found="I don't know: nothing in the documents you may read matches this question.",
+    below_threshold="I don't know: the documents do not seem to answer this question. The closest passages are listed.",
+    unsupported="I could not find support in the documents for the answer that was written. Do not rely on it; "
+    "the closest passages are listed.",
+)
+FRENCH = Messages(
+    lead="Les documents indiquent : ",
+    open_quote="« ",
+    close_quote=" »",
+    nothing_found="Je ne sais pas : rien ne correspond à cette question dans les documents que vous pouvez lire.",
+    below_threshold="Je ne sais pas : les documents ne semblent pas répondre à cette question. "
+    "Les passages les plus proches sont indiqués.",
+    unsupported="Je n’ai pas trouvé dans les documents de quoi appuyer la réponse rédigée. Ne vous y fiez pas ; "
+    "les passages les plus proches sont indiqués.",
+)
+
+
+def messages(language: str) -> Messages:
+    """Return the wording for a question in *language* (ISO 639-1): French for French, English for the rest."""
+    return FRENCH if language == "fr" else ENGLISH
+
+
+def abstention(language: str, reason: str) -> str:
+    """Return the sentence shown for an abstention; *reason* is that of ``app.events.Abstained``."""
+    wording = messages(language)
+    return {
+        "nothing_found": wording.nothing_found,
+        "below_threshold": wording.below_threshold,
+        "unsupported": wording.unsupported,
+    }[reason]

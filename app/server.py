@@ -1,0 +1,105 @@
+"""The HTTP application: routes, errors, the guard around them, and what happens when it starts and stops."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from app import api_ask, api_documents, api_health, api_sources, openai_api, problems
+from app.ingest import Synchronizations
+from app.metrics import Metrics
+from app.server_guard import Guard
+from app.stream import answer_threads
+from app.version import version
+from indexing import runs
+from indexing.errors import IndexingError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from app.parts import Parts
+
+log = structlog.get_logger(__name__)
+
+#: Largest body of a request that is not a pushed document.
+JSON_BYTES = 1 << 20
+
+TITLE = "Métier"
+DESCRIPTION = """Ask your documents: answers with checked citations, from a program that runs on your own machines.
+
+* `POST /v1/ask` answers a question, whole or as server-sent events; `POST /v1/search` returns passages only.
+* `/v1/sources`, `/v1/runs` and `/v1/failures` keep the index equal to the documents.
+* `/v1/models` and `/v1/chat/completions` serve any OpenAI client; each specialist is a model.
+
+Errors are `application/problem+json` (RFC 9457) with a `remedy`: what to do. With `METIER_API_TOKEN` set,
+every route but `/healthz` and `/readyz` needs `Authorization: Bearer <token>`.
+"""
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """Return the application that serves *parts*. It starts and stops with the server's lifespan."""
+    app = _routes()
+    app.add_middleware(Guard, settings=parts.settings)
+    app.state.parts = parts
+    app.state.metrics = Metrics()
+    app.state.synchronizations = Synchronizations(parts)
+    app.state.answer_threads = answer_threads()
+    app.state.warmed = threading.Event()
+    return app
+
+
+def openapi_document() -> dict[str, Any]:
+    """Return the description of the interface; no part of the program is opened for it."""
+    return _routes().openapi()
+
+
+def _routes() -> FastAPI:
+    # No interactive page: it would fetch its scripts from a server that we do not run.
+    app = FastAPI(
+        title=TITLE,
+        description=DESCRIPTION,
+        version=version(),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    for module in (api_ask, api_sources, api_health, openai_api):
+        app.include_router(module.router, max_body_size=JSON_BYTES)
+    app.include_router(api_documents.router)
+    problems.register(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    parts: Parts = app.state.parts
+    await run_in_threadpool(_tidy, parts)
+    threading.Thread(target=_warm, args=(parts, app.state.warmed), name="warm-up", daemon=True).start()
+    yield
+    await run_in_threadpool(app.state.synchronizations.stop)
+
+
+def _tidy(parts: Parts) -> None:
+    """Mark as failed the runs that an earlier process left behind."""
+    with parts.catalog.transaction() as session:
+        runs.abandon_runs(session)
+
+
+def _warm(parts: Parts, warmed: threading.Event) -> None:
+    """Load the models and open the index, so that the first question does not wait for them."""
+    try:
+        parts.embedder.embed_questions(["warm-up"])
+        parts.index.refresh()
+        warmed.set()
+        log.info("Ready to answer.", action="ready")
+    except IndexingError as exc:
+        # Not fatal: the first question tries again and shows the error to who asks; /readyz says "starting".
+        log.exception("The index could not be opened.", action="warm_up_failed", error=type(exc).__name__)

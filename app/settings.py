@@ -1,0 +1,49 @@
+"""The serving package's settings: those of indexing, and what a question needs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from indexing.settings import IndexingSettings, PositiveFloat, PositiveInt
+
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+class AppSettings(IndexingSettings):
+    """All settings of the program."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; anything but loopback needs an API token.")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="Port to listen on.")
+    api_token: SecretStr | None = Field(None, description="Token that REST clients must send as a bearer token.")
+    generator: Literal["reader", "transformers", "openai"] = Field(
+        "reader",
+        description="reader (built in, quotes the documents), transformers (in process) or openai (a server).",
+    )
+    generator_model: str | None = Field(
+        None, description="Model of the generator: a local directory or hub name, or the server's model name."
+    )
+    generator_url: str | None = Field(None, description="Base URL of an OpenAI-compatible server, up to /v1.")
+    generator_api_key: SecretStr | None = Field(None, description="Key for that server.")
+    generator_queue: PositiveInt = Field(8, description="Questions that may wait for the generator; more get 503.")
+    context_tokens: PositiveInt = Field(4096, description="Most tokens of a prompt.")
+    answer_tokens: PositiveInt = Field(400, description="Most tokens of an answer.")
+    first_token_timeout_s: PositiveFloat = Field(60, description="Longest wait for the generator's first token.")
+    answer_timeout_s: PositiveFloat = Field(180, description="Longest time for one answer.")
+    top_k: Annotated[int, Field(ge=1, le=50)] = Field(8, description="Passages that an answer may use.")
+    question_chars: PositiveInt = Field(4000, description="Longest question.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+
+    @model_validator(mode="after")
+    def _listens_safely(self) -> Self:
+        if self.host not in LOOPBACK and self.api_token is None:
+            msg = f"host is {self.host}, which other machines can reach, and there is no api_token"
+            raise ValueError(msg)
+        if self.generator == "transformers" and not self.generator_model:
+            msg = "generator is transformers, and generator_model is not set"
+            raise ValueError(msg)
+        if self.generator == "openai" and not (self.generator_url and self.generator_model):
+            msg = "generator is openai, which needs generator_url and generator_model"
+            raise ValueError(msg)
+        return self

@@ -1,0 +1,77 @@
+"""The serving package's tables, in the same catalog as indexing's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Boolean, Float, ForeignKey, Integer, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from indexing.tables import Id, Table, utc_now
+
+
+class SpecialistRow(Table):
+    """A named answerer for one business function; what it does is in its current version."""
+
+    __tablename__ = "specialist"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    version: Mapped[int] = mapped_column(Integer)  # the one that answers
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class SpecialistVersionRow(Table):
+    """One version, never changed after it was written."""
+
+    __tablename__ = "specialist_version"
+    __table_args__ = (UniqueConstraint("specialist_id", "version"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    specialist_id: Mapped[int] = mapped_column(ForeignKey("specialist.id", ondelete="CASCADE"))
+    version: Mapped[int] = mapped_column(Integer)
+    sources: Mapped[list[Any]]  # names; empty: all that the asker may read
+    instructions: Mapped[str]
+    generator: Mapped[str | None] = mapped_column(String(255))  # None: the server's
+    top_k: Mapped[int | None] = mapped_column(Integer)
+    threshold: Mapped[float | None] = mapped_column(Float)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class AnswerRow(Table):
+    """A question and what was answered."""
+
+    __tablename__ = "answer"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    principal_id: Mapped[int] = mapped_column(ForeignKey("principal.id"), index=True)
+    specialist: Mapped[str | None] = mapped_column(String(100))
+    specialist_version: Mapped[int | None] = mapped_column(Integer)
+    question: Mapped[str]
+    text: Mapped[str]
+    citations: Mapped[list[Any]]
+    passages: Mapped[list[Any]]  # chunk ids, best first
+    finish_reason: Mapped[str] = mapped_column(String(16))
+    confidence: Mapped[float | None] = mapped_column(Float)
+    generator: Mapped[str] = mapped_column(String(255))
+    language: Mapped[str] = mapped_column(String(8))
+    seconds: Mapped[float] = mapped_column(Float)
+    indexed_through: Mapped[int] = mapped_column(Id)
+    asked_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+
+
+class FeedbackRow(Table):
+    """What a reader said of an answer."""
+
+    __tablename__ = "feedback"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    answer_id: Mapped[str] = mapped_column(ForeignKey("answer.id", ondelete="CASCADE"), index=True)
+    principal_id: Mapped[int] = mapped_column(ForeignKey("principal.id"))
+    helpful: Mapped[bool] = mapped_column(Boolean)
+    reason: Mapped[str | None] = mapped_column(String(64))
+    comment: Mapped[str | None]
+    at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -1,0 +1,226 @@
+"""What goes over HTTP about sources, documents, runs and failures. The rules are those of ``app/wire.py``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from app.wire import Name, Text, Wire, example
+
+if TYPE_CHECKING:
+    from indexing.documents import FailureRecord
+
+_SOURCE = {"id": 1, "name": "handbook", "kind": "folder", "location": "/srv/handbook"}
+_DOCUMENT = {
+    "id": 17,
+    "source_id": 1,
+    "source": "handbook",
+    "uri": "hr/leave.md",
+    "parent_id": None,
+    "title": "Leave policy",
+    "media_type": "text/markdown",
+    "size_bytes": 2310,
+    "content_hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "language": "en",
+    "modified_at": "2026-03-02T09:00:00Z",
+    "indexed_at": "2026-03-02T09:01:00Z",
+    "notes": [],
+    "chunks": 9,
+}
+
+
+class SourceIn(Wire):
+    """A place that documents come from: a folder of this server, or nothing but what is pushed to it."""
+
+    model_config = example(name="handbook", kind="folder", location="/srv/handbook")
+
+    name: Name
+    kind: Literal["folder", "push"] = "folder"
+    location: Annotated[Text, Field(max_length=4096)] = Field("", description="Of a folder: its absolute path.")
+
+
+class SourceOut(Wire):
+    """A source."""
+
+    model_config = example(**_SOURCE)
+
+    id: int
+    name: str
+    kind: str
+    location: str
+
+
+class SourcesOut(Wire):
+    """All sources."""
+
+    model_config = example(sources=[_SOURCE])
+
+    sources: tuple[SourceOut, ...]
+
+
+class PlanOut(Wire):
+    """What a run would do; nothing was changed to find out."""
+
+    model_config = example(
+        source="handbook",
+        new=["hr/new.md"],
+        changed=[],
+        unchanged=39,
+        gone=[],
+        retried=[],
+        parked=[],
+        bytes_to_read=2310,
+        problems=[],
+    )
+
+    source: str
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+    unchanged: int
+    gone: tuple[str, ...]
+    retried: tuple[str, ...] = Field(description="Failed before, and tried again.")
+    parked: tuple[str, ...] = Field(description="Failed before, not changed since: not tried again.")
+    bytes_to_read: int
+    problems: tuple[str, ...]
+
+
+class SyncIn(Wire):
+    """How to run."""
+
+    model_config = example(confirm_deletions=False)
+
+    confirm_deletions: bool = Field(False, description="Delete documents even if implausibly many are gone.")
+
+
+class ProgressOut(Wire):
+    """Where a run is."""
+
+    model_config = example(stage="read", done=12, total=40, uri="hr/leave.md", bytes_done=23100, bytes_total=90000)
+
+    stage: str
+    done: int
+    total: int = Field(description="0 while it is unknown.")
+    uri: str
+    bytes_done: int
+    bytes_total: int
+
+
+class RunOut(Wire):
+    """One synchronisation of one source."""
+
+    model_config = example(
+        id=3,
+        source_id=1,
+        source="handbook",
+        state="running",
+        started_at="2026-03-02T09:00:00Z",
+        finished_at=None,
+        report={"listed": 40, "added": 12},
+        error=None,
+    )
+
+    id: int
+    source_id: int
+    source: str
+    state: str = Field(description="running, succeeded, failed or cancelled.")
+    started_at: datetime
+    finished_at: datetime | None
+    report: dict[str, Any] = Field(description="Counts of documents and chunks; while it runs, those so far.")
+    error: str | None
+
+
+class RunsOut(Wire):
+    """Runs, newest first."""
+
+    runs: tuple[RunOut, ...]
+
+
+class FailureOut(Wire):
+    """A document that could not be read, and what to do about it."""
+
+    model_config = example(
+        source_id=1,
+        source="handbook",
+        uri="scans/old.pdf",
+        stage="parse",
+        error="EncryptedDocument",
+        reason="The file is protected by a password.",
+        remedy="Save a copy without the password.",
+        attempts=1,
+        at="2026-03-02T09:01:00Z",
+    )
+
+    source_id: int
+    source: str
+    uri: str
+    stage: str
+    error: str
+    reason: str
+    remedy: str
+    attempts: int
+    at: datetime
+
+    @classmethod
+    def of(cls, record: FailureRecord) -> FailureOut:
+        """Return the body for *record*, which keeps the failure itself apart."""
+        failure = record.failure
+        return cls(
+            source_id=record.source_id,
+            source=record.source,
+            uri=failure.uri,
+            stage=failure.stage,
+            error=failure.error,
+            reason=failure.reason,
+            remedy=failure.remedy,
+            attempts=record.attempts,
+            at=record.at,
+        )
+
+
+class FailuresOut(Wire):
+    """Documents that could not be read."""
+
+    failures: tuple[FailureOut, ...]
+
+
+class DocumentOut(Wire):
+    """A document of the catalog."""
+
+    model_config = example(**_DOCUMENT)
+
+    id: int
+    source_id: int
+    source: str
+    uri: str
+    parent_id: int | None = Field(description="Of an attachment: the mail that it came with.")
+    title: str
+    media_type: str | None
+    size_bytes: int
+    content_hash: str = Field(description="sha256 of the bytes that were read.")
+    language: str
+    modified_at: datetime | None
+    indexed_at: datetime
+    notes: tuple[str, ...] = Field(description="What was left out, in plain words.")
+    chunks: int
+
+
+class DocumentsOut(Wire):
+    """Documents in the order of their ids; ``next_after`` is the ``after`` of the next page."""
+
+    model_config = example(documents=[_DOCUMENT], next_after=None)
+
+    documents: tuple[DocumentOut, ...]
+    next_after: int | None
+
+
+class PushedOut(Wire):
+    """The document is stored and found by the next question."""
+
+    model_config = example(document_id=17, uri="hr/leave.md", content_hash="9f86d081884c7d65…", created=True)
+
+    document_id: int
+    uri: str
+    content_hash: str
+    created: bool

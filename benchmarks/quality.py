@@ -1,0 +1,163 @@
+"""Retrieval quality over evaluation sets: dense, BM25 and hybrid side by side, through the product's own code.
+
+    python benchmarks/quality.py DATA [--set squad --set piaf] [--limit 600] [--workdir DIR] [--json FILE]
+
+Documents are chunked, embedded and stored by the pipeline, found by the search index and by ``app.retrieve``; a
+document's rank is that of its best chunk. Measures are those of ir-measures. ``BM25 plain`` is the same BM25 without
+language analysis (lower-cased words only), to show what the analysis brings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import ir_measures
+import tantivy
+from ir_measures import RR, R, nDCG
+
+from app.retrieve import retrieve
+from app.settings import AppSettings
+from benchmarks.corpora import LARGE_SETS, RETRIEVAL_SETS, EvaluationSet, Query, data_folder, indexed, load
+from indexing import access, store
+from indexing.embed import load_embedder
+from indexing.language import detect_language
+from indexing.search import SearchIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from indexing.db import Catalog
+    from indexing.documents import Scope
+    from indexing.embed import Embedder
+
+MEASURES = (nDCG @ 10, R @ 5, R @ 10, RR @ 10)
+DEPTH = 50  # chunks taken from each side, enough for ten documents
+Ranking = dict[str, float]
+
+
+def best_chunk(hits: Iterable[tuple[str, float]]) -> Ranking:
+    """Return document → score of its best chunk."""
+    ranking: Ranking = {}
+    for document, score in hits:
+        ranking[document] = max(score, ranking.get(document, float("-inf")))
+    return ranking
+
+
+def plain_bm25(chunks: dict[int, tuple[str, str]]) -> Callable[[Query], Ranking]:
+    """Return a search by BM25 over lower-cased words, with no stemming, folding or stop words."""
+    analyzer = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()).filter(tantivy.Filter.lowercase()).build()
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field("body", tokenizer_name="plain")
+    builder.add_unsigned_field("row", stored=True)
+    schema = builder.build()
+    index = tantivy.Index(schema)
+    index.register_tokenizer("plain", analyzer)
+    writer = index.writer(num_threads=1)
+    documents = list(chunks.values())
+    for row, (_, text) in enumerate(documents):
+        writer.add_document(tantivy.Document(body=text, row=row))
+    writer.commit()
+    index.reload()
+    searcher = index.searcher()
+
+    def search(query: Query) -> Ranking:
+        terms = [tantivy.Query.term_query(schema, "body", word) for word in analyzer.analyze(query.text)]
+        if not terms:
+            return {}
+        found = searcher.search(tantivy.Query.boolean_query([(tantivy.Occur.Should, t) for t in terms]), DEPTH)
+        return best_chunk(
+            (documents[searcher.doc(address).to_dict()["row"][0]][0], float(score)) for score, address in found.hits
+        )
+
+    return search
+
+
+def rankings(
+    data: EvaluationSet, catalog: Catalog, embedder: Embedder, settings: AppSettings
+) -> tuple[dict[str, dict[str, Ranking]], dict[str, float]]:
+    """Return system → query id → ranking, and the median milliseconds of a hybrid retrieval."""
+    index = SearchIndex(catalog, embedder, settings)
+    index.refresh()
+    with catalog.reading() as session:
+        scope = access.authorise(session, 1)
+        chunks = _chunks(session, scope, embedder)
+    snapshot = index.snapshot()
+    plain = plain_bm25(chunks)
+    queries = [q for q in data.queries if q.id in data.qrels]
+    runs: dict[str, dict[str, Ranking]] = {"dense": {}, "BM25": {}, "BM25 plain": {}, "hybrid": {}}
+    seconds = []
+    for query in queries:
+        vector = embedder.embed_questions([query.text])[0]
+        dense = snapshot.search_dense(vector, scope, None, DEPTH)
+        sparse = snapshot.search_keywords(query.text, detect_language(query.text), scope, None, DEPTH)
+        runs["dense"][query.id] = best_chunk((chunks[h.chunk_id][0], h.score) for h in dense)
+        runs["BM25"][query.id] = best_chunk((chunks[h.chunk_id][0], h.score) for h in sparse)
+        runs["BM25 plain"][query.id] = plain(query)
+        started = time.perf_counter()
+        found = retrieve(query.text, scope=scope, catalog=catalog, index=index, embedder=embedder, top_k=DEPTH)
+        seconds.append(time.perf_counter() - started)
+        runs["hybrid"][query.id] = best_chunk((p.uri, p.score) for p in found.passages)
+    return runs, {"hybrid_ms": statistics.median(seconds) * 1000 if seconds else 0.0}
+
+
+def _chunks(session: Any, scope: Scope, embedder: Embedder) -> dict[int, tuple[str, str]]:
+    """Return chunk id → (document's uri, text)."""
+    ids = [int(i) for batch in store.index_rows(session, embedder.fingerprint, None) for i in batch.chunk_ids]
+    return {i: (p.uri, p.text) for i, p in store.passages(session, scope, ids, None).items()}
+
+
+def measure(data: EvaluationSet, runs: dict[str, dict[str, Ranking]]) -> dict[str, dict[str, float]]:
+    """Return system → measure → mean over the queries that have a relevant document."""
+    qrels = {q.id: data.qrels[q.id] for q in data.queries if q.id in data.qrels}
+    return {
+        system: {str(m): float(v) for m, v in ir_measures.calc_aggregate(MEASURES, qrels, run).items()}
+        for system, run in runs.items()
+    }
+
+
+def main() -> None:
+    """Print one row for each set and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="?", help="folder of the sets; METIER_DATA when absent")
+    parser.add_argument("--set", action="append", dest="sets", help=f"default: {', '.join(RETRIEVAL_SETS)}")
+    parser.add_argument("--limit", type=int, help="about so many queries of each set")
+    parser.add_argument("--workdir", type=Path, help="keeps the catalogs, so that a second run embeds nothing")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    arguments = parser.parse_args()
+    folder = data_folder(arguments.data)
+    workdir = arguments.workdir or Path(tempfile.mkdtemp(prefix="metier-quality-"))
+    packages = ("sentence-transformers", "torch", "faiss-cpu", "tantivy", "ir-measures")
+    print(f"{platform.machine()}, {platform.processor() or platform.system()}, Python {platform.python_version()}, "
+          + ", ".join(f"{p} {version(p)}" for p in packages))  # fmt: skip
+    systems = ("dense", "BM25 plain", "BM25", "hybrid")
+    print(f"{'set':<12}{'measure':<10}" + "".join(f"{s:>12}" for s in systems) + f"{'queries':>10}{'ms':>8}")
+    results: dict[str, Any] = {}
+    embedder = load_embedder(AppSettings.load())
+    for name in arguments.sets or RETRIEVAL_SETS:
+        data = load(folder, name, limit=arguments.limit or (300 if name in LARGE_SETS else None))
+        settings = AppSettings.load(data_dir=workdir / name)
+        catalog = indexed(data, settings, embedder)
+        runs, timing = rankings(data, catalog, embedder, settings)
+        figures = measure(data, runs)
+        catalog.close()
+        results[name] = {"measures": figures, **timing, "queries": len(runs["hybrid"])}
+        for m in MEASURES:
+            row = "".join(f"{figures[s][str(m)]:>12.3f}" for s in systems)
+            print(f"{name:<12}{m!s:<10}{row}{len(runs['hybrid']):>10}{timing['hybrid_ms']:>8.1f}", flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

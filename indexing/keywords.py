@@ -1,0 +1,260 @@
+"""The keyword half: BM25 over the same rows, each analysed in its own language, through tantivy.
+
+tantivy analyses, stores and finds; ``Bm25`` scores what was found. Its own scores cannot be used as they are: they count
+deleted rows, and rows that the asker may not read. Scored here, the statistics are those of the rows that the question may
+find, no more: a rebuilt index and an old one with a tail give the same ranking, and a score tells nothing about hidden
+documents. A question is never parsed as a query language: any characters are safe.
+
+BM25: Robertson and Zaragoza, "The probabilistic relevance framework: BM25 and beyond", 2009; title and headings
+weighted as in its section 3.6 (BM25F).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from indexing.errors import GenerationDamaged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+#: Changes whenever the same text could give other terms: older generations are not searched then.
+ANALYSIS_VERSION = "1"
+
+K1 = 1.2  # how soon a repeated word stops counting
+B = 0.75  # how much long passages are held back
+TITLE_WEIGHT = 1.0  # one occurrence in title or headings counts as this many in the text
+
+#: ISO 639-1 → tantivy's name of its Snowball stemmer and stop words.
+STEMMERS = {
+    "en": "english",
+    "fr": "french",
+    "de": "german",
+    "es": "spanish",
+    "it": "italian",
+    "pt": "portuguese",
+    "nl": "dutch",
+}
+_LONGEST_TERM = 64  # bytes: longer runs are base64 and the like
+_MOST_TERMS = 64  # of a question: a pasted page is cut, not refused
+_HEAP_BYTES = 64_000_000
+_TAIL_HEAP_BYTES = 15_000_000  # the least that tantivy takes
+
+#: d'accord, l’usine, qu'il, aujourd'hui stays: the article is no word of its own. Typographic apostrophes too.
+_ELISION = re.compile(r"(?i)\b(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu)['’ʼ](?=\w)")
+_POSSESSIVE = re.compile(r"(?i)['’ʼ]s\b")
+_IDEOGRAPH = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
+
+
+def analyse(text: str, language: str) -> list[str]:
+    """Return the terms of *text*: folded, stemmed, without function words, as *language* wants it; [] for blank text."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    if language == "fr":
+        text = _ELISION.sub(" ", text)
+    elif language == "en":
+        text = _POSSESSIVE.sub("", text)
+    text = _IDEOGRAPH.sub(r" \1 ", text)  # written without spaces: each sign is a term
+    terms: list[str] = _analyser(language if language in STEMMERS else "")(text)
+    return terms
+
+
+@cache
+def _analyser(language: str) -> Callable[[str], list[str]]:
+    from tantivy import Filter, TextAnalyzerBuilder, Tokenizer
+
+    builder = TextAnalyzerBuilder(Tokenizer.simple()).filter(Filter.remove_long(_LONGEST_TERM)).filter(Filter.lowercase())
+    if language:
+        builder = builder.filter(Filter.stopword(STEMMERS[language])).filter(Filter.stemmer(STEMMERS[language]))
+    analyze: Callable[[str], list[str]] = builder.filter(Filter.ascii_fold()).build().analyze
+    return analyze
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the index takes in of one chunk. ``title_terms`` are those of title and headings."""
+
+    chunk_id: int
+    document_id: int
+    source_id: int
+    acl_id: int
+    title_terms: Sequence[str]
+    terms: Sequence[str]
+
+    @property
+    def length(self) -> float:
+        """The length that BM25 sees."""
+        return len(self.terms) + TITLE_WEIGHT * len(self.title_terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which rows a question may find. ``source_ids`` None means all sources; ``acl_ids`` has no such value."""
+
+    acl_ids: frozenset[int]
+    source_ids: frozenset[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeywordIndex:
+    """Rows as they were at one moment: later commits do not show. ``without``: documents that are not to be found."""
+
+    searcher: Any
+    schema: Any
+    without: frozenset[int] = frozenset()
+
+    def find(self, terms: Collection[str], allowed: Filter, k: int) -> dict[int, str]:
+        """Return up to *k* rows with any of the *terms*, by chunk id: their stored terms, see ``Bm25.score``."""
+        from tantivy import Occur, Query
+
+        if not terms or k < 1:
+            return {}
+        wanted = [(Occur.Should, self._term(term)) for term in terms]
+        return self._rows(Query.boolean_query([*self._filters(allowed), (Occur.Must, Query.boolean_query(wanted))]), k)
+
+    def stored(self, chunk_ids: Collection[int], allowed: Filter) -> dict[int, str]:
+        """Return the stored terms of those of the chunks that are here and allowed."""
+        from tantivy import Occur, Query
+
+        if not chunk_ids:
+            return {}
+        chosen = Query.term_set_query(self.schema, "chunk", list(chunk_ids))
+        return self._rows(Query.boolean_query([*self._filters(allowed), (Occur.Must, chosen)]), len(chunk_ids))
+
+    def frequency(self, term: str, allowed: Filter) -> int:
+        """Return how many allowed rows have the term."""
+        from tantivy import Occur, Query
+
+        query = Query.boolean_query([*self._filters(allowed), (Occur.Must, self._term(term))])
+        return int(self.searcher.search(query, limit=1, count=True).count)
+
+    def _term(self, term: str) -> Any:
+        from tantivy import Query
+
+        return Query.term_query(self.schema, "terms", term, index_option="freq")
+
+    def _filters(self, allowed: Filter) -> list[tuple[Any, Any]]:
+        from tantivy import Occur, Query
+
+        def among(field: str, values: Collection[int]) -> Any:
+            return Query.const_score_query(Query.term_set_query(self.schema, field, sorted(values)), 0.0)
+
+        filters = [(Occur.Must, among("acl", allowed.acl_ids))]
+        if allowed.source_ids is not None:
+            filters.append((Occur.Must, among("source", allowed.source_ids)))
+        if self.without:
+            filters.append((Occur.MustNot, among("document", self.without)))
+        return filters
+
+    def _rows(self, query: Any, k: int) -> dict[int, str]:
+        addresses = [address for _, address in self.searcher.search(query, limit=k, count=False).hits]
+        chunk_ids = self.searcher.fast_field_values("chunk", addresses)
+        return {
+            int(chunk_id): self.searcher.doc(address).get_first("terms")
+            for chunk_id, address in zip(chunk_ids, addresses, strict=True)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Bm25:
+    """Scores rows for one question, with the statistics of the rows that it may find."""
+
+    weights: Mapping[str, float]  # term → idf × how often the question has it
+    mean_length: float
+
+    @classmethod
+    def of(cls, terms: Sequence[str], frequencies: Mapping[str, int], rows: int, total_length: float) -> Bm25:
+        """Return the scorer; *rows* is how many may be found and *total_length* the sum of their lengths."""
+        weights = {
+            term: math.log1p((rows - frequencies[term] + 0.5) / (frequencies[term] + 0.5)) * count
+            for term, count in Counter(terms).items()
+            if frequencies[term] > 0
+        }
+        return cls(weights, total_length / rows if rows else 1.0)
+
+    def score(self, stored: str) -> float:
+        """Return the BM25 score of a row; 0.0 when it has none of the terms."""
+        title, _, body = stored.partition("\n")
+        title_terms, terms = title.split(), body.split()
+        length = len(terms) + TITLE_WEIGHT * len(title_terms)
+        norm = K1 * (1 - B + B * length / self.mean_length) if self.mean_length else K1
+        score = 0.0
+        for term, weight in self.weights.items():
+            times = terms.count(term) + TITLE_WEIGHT * title_terms.count(term)
+            score += weight * times * (K1 + 1) / (times + norm)
+        return round(score, 6)
+
+
+def question_terms(question: str, language: str) -> list[str]:
+    """Return the terms that the question is searched by; one made of function words only keeps them all."""
+    return (analyse(question, language) or analyse(question, ""))[:_MOST_TERMS]
+
+
+class KeywordWriter:
+    """Takes rows in, on disk (a generation) or in memory (the tail)."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        """Begin an empty index in the empty *directory*, or in memory."""
+        from tantivy import Index
+
+        self._schema = _schema()
+        self._index = Index(self._schema, path=None if directory is None else str(directory))
+        self._writer = self._index.writer(_TAIL_HEAP_BYTES if directory is None else _HEAP_BYTES, num_threads=1)
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Take in *rows*; they show after the next commit."""
+        from tantivy import Document
+
+        for row in rows:
+            document = Document()
+            document.add_unsigned("chunk", row.chunk_id)
+            document.add_unsigned("document", row.document_id)
+            document.add_unsigned("source", row.source_id)
+            document.add_unsigned("acl", row.acl_id)
+            document.add_text("terms", f"{' '.join(row.title_terms)}\n{' '.join(row.terms)}")
+            self._writer.add_document(document)
+
+    def remove(self, document_ids: Iterable[int]) -> None:
+        """Take out all rows of those documents that were added before."""
+        from tantivy import Query
+
+        for document_id in document_ids:
+            self._writer.delete_documents_by_query(Query.term_query(self._schema, "document", document_id))
+
+    def commit(self) -> KeywordIndex:
+        """Return the index as it now is."""
+        self._writer.commit()
+        self._index.reload()
+        return KeywordIndex(self._index.searcher(), self._schema)
+
+    def close(self) -> None:
+        """Wait until every file is written; nothing can be added any more."""
+        self._writer.wait_merging_threads()
+
+
+def open_keywords(directory: Path) -> KeywordIndex:
+    """Return the index that a KeywordWriter left in *directory*. Raises GenerationDamaged."""
+    from tantivy import Index
+
+    try:
+        index = Index.open(str(directory))
+        return KeywordIndex(index.searcher(), index.schema)
+    except (ValueError, OSError) as exc:
+        raise GenerationDamaged(f"{directory} is not a keyword index: {exc}.") from exc
+
+
+def _schema() -> Any:
+    from tantivy import SchemaBuilder
+
+    builder = SchemaBuilder()
+    builder.add_unsigned_field("chunk", indexed=True, fast=True)
+    for name in ("document", "source", "acl"):
+        builder.add_unsigned_field(name, indexed=True)
+    # Terms come analysed: title and headings, a line break, the text. Stored, because Bm25 scores them.
+    builder.add_text_field("terms", stored=True, tokenizer_name="whitespace", index_option="freq")
+    return builder.build()

@@ -1,0 +1,225 @@
+"""The path of a document, top to bottom: ``sync_source`` is the whole of it.
+
+    list → compare → move, delete → fetch → parse (worker threads, several at once)
+                                  → chunk → embed (batches across documents) → store (one transaction each)
+
+Nothing needs publishing afterwards: the change log says what is new, and the next question sees it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from indexing import runs, store
+from indexing.compare import attachments_of, compare, moves, pipeline_of, refuse_shrunk, rename_candidates
+from indexing.documents import Progress
+from indexing.errors import CatalogError, IndexingError
+from indexing.exclusive import exclusive_run
+from indexing.push import delete_document, push_document
+from indexing.reading import Reader, hashed, read_ahead
+from indexing.sources import SOURCES, open_source
+from indexing.tally import Tally
+from indexing.writing import Prepared, Writer, name_of, prepare, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from indexing.compare import Pipeline, Task, Work
+    from indexing.db import Catalog
+    from indexing.documents import KnownDocument, Listing, RawDocument, SourceRecord, SyncReport
+    from indexing.embed import Embedder
+    from indexing.reading import Parsers
+    from indexing.settings import IndexingSettings
+    from indexing.sources import Source
+
+    OnProgress = Callable[[Progress], None]
+
+__all__ = ["Indexing", "delete_document", "push_document", "sync_source"]
+
+#: A batch is written when it has so many texts or documents, or when nothing else is ready.
+_BATCH_TEXTS = 256
+_BATCH_DOCUMENTS = 64
+#: How often the run's row in the catalog is brought up to date.
+_UPDATE_S = 2.0
+_FINISH_ATTEMPTS = 4
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Indexing:
+    """The pieces that indexing is made of. ``kinds`` says how a source is opened; tests add their own."""
+
+    catalog: Catalog
+    embedder: Embedder
+    parsers: Parsers
+    settings: IndexingSettings
+    kinds: Mapping[str, Callable[[SourceRecord, Catalog], Source]] = field(default_factory=lambda: SOURCES)
+
+
+def _silent(progress: Progress) -> None:
+    """Show nobody."""
+
+
+def sync_source(
+    indexing: Indexing,
+    source: SourceRecord,
+    *,
+    on_progress: OnProgress = _silent,
+    confirm_deletions: bool = False,
+    cancel: threading.Event | None = None,
+) -> SyncReport:
+    """Bring the catalog up to date with *source*, and return what was done.
+
+    What goes wrong with one document is a failure in the report and in the catalog; what goes wrong with the run
+    (no folder, an implausibly shrunken listing, a full disk, an unusable model) ends it with state "failed" and the
+    reason. Either way all documents that were stored stay stored. Setting *cancel* ends it with state "cancelled".
+    Raises RunInProgress when the source is being synchronised already; nothing was done then.
+    """
+    cancel = cancel or threading.Event()
+    with exclusive_run(indexing.catalog, source, indexing.settings.data_dir) as (run_id, workdir):
+        tally = Tally(run_id, source.name)
+        run = _Run(indexing, source, run_id, workdir, tally, on_progress, cancel)
+        error: str | None = "The program was stopped, or failed in an unexpected way."
+        try:
+            _sync(run, confirm_deletions=confirm_deletions)
+            error = None
+        except IndexingError as exc:
+            error = str(exc)
+        finally:
+            state = "failed" if error else "cancelled" if cancel.is_set() else "succeeded"
+            report = tally.report(state, error)
+            _finish(indexing.catalog, report)
+    return report
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run of one source."""
+
+    indexing: Indexing
+    source: SourceRecord
+    run_id: int
+    workdir: Path
+    tally: Tally
+    on_progress: OnProgress
+    cancel: threading.Event
+
+
+def _sync(run: _Run, *, confirm_deletions: bool) -> None:
+    """The flow."""
+    indexing, source, tally = run.indexing, run.source, run.tally
+    pipeline = pipeline_of(indexing.embedder, indexing.settings)
+    run.on_progress(Progress("list", 0, 0))
+    with indexing.catalog.reading() as session:  # before the listing: what is stored after it is not "gone"
+        known = store.known_documents(session, source.id)
+        failures = runs.known_failures(session, source.id)
+    opened = open_source(source, indexing.catalog, indexing.kinds)
+    listing = opened.listing()
+    work = compare(listing, known, failures, pipeline)
+    tally.add({"listed": len(listing.items), "unchanged": work.unchanged, "parked": len(work.parked)})
+    tally.notes.extend(listing.notes)
+
+    reader = Reader(opened, indexing.parsers, indexing.settings, pipeline, known, failures, run.workdir)
+    moved = moves(work, list(hashed(reader, rename_candidates(work))), pipeline)
+    origins = {document.id for document, _ in moved}
+    gone = [document for document in work.gone if document.id not in origins]
+    if not confirm_deletions:
+        refuse_shrunk(len(gone), known, indexing.settings.shrink_limit)
+    _move_and_delete(run, listing, work, moved, gone, pipeline)
+
+    arrived = {raw.uri for _, raw in moved}
+    tasks = [task for task in work.tasks if task.item.uri not in arrived]
+    writer = Writer(indexing.catalog, indexing.embedder, source, pipeline, run.run_id, attachments_of(known), failures)
+    _read_and_write(run, reader, writer, tasks)
+
+
+def _move_and_delete(
+    run: _Run,
+    listing: Listing,
+    work: Work,
+    moved: Sequence[tuple[KnownDocument, RawDocument]],
+    gone: Sequence[KnownDocument],
+    pipeline: Pipeline,
+) -> None:
+    """Do what needs no reading, in one transaction: what is gone is gone from the next answer."""
+    source = run.source
+    if not listing.complete:
+        run.tally.notes.append("The listing is incomplete, so nothing was deleted.")
+    if not (moved or gone or work.forgotten or listing.failures):
+        return
+    with run.indexing.catalog.transaction() as session:
+        for document, raw in moved:
+            title = name_of(raw.uri) if document.title == name_of(document.uri) else document.title
+            store.move_document(session, document.id, raw.uri, title, raw.version_tag, raw.modified_at)
+            runs.clear_failure(session, source.id, raw.uri)
+        deleted = store.delete_documents(session, [document.id for document in gone])
+        for uri in work.forgotten:
+            runs.clear_failure(session, source.id, uri)
+        for failure in listing.failures:
+            runs.record_failure(session, source.id, run.run_id, failure, None, pipeline.failures)
+    counts = {"moved": len(moved), "deleted": deleted, "failed": len(listing.failures)}
+    run.tally.add(counts, listing.failures)
+
+
+def _read_and_write(run: _Run, reader: Reader, writer: Writer, tasks: Sequence[Task]) -> None:
+    """Read in threads, and write in batches here: a batch is full, or nothing else is ready."""
+    sizes = {task.item.uri: task.item.size_bytes or 0 for task in tasks}
+    total_bytes = sum(sizes.values())
+    done = done_bytes = 0
+    updated = time.monotonic()
+    batch: list[Prepared] = []
+    run.on_progress(Progress("read", 0, len(tasks), bytes_total=total_bytes))
+    for reading in read_ahead(reader, tasks, run.indexing.settings.parse_workers, run.cancel):
+        if reading is not None:
+            started = time.monotonic()
+            batch.append(prepare(writer, reading))
+            run.tally.spend({**reading.seconds, "chunk": time.monotonic() - started})
+            run.tally.add({"bytes_read": reading.raw.size_bytes if reading.raw else 0})
+            done, done_bytes = done + 1, done_bytes + sizes[reading.uri]
+            run.on_progress(Progress("read", done, len(tasks), reading.uri, done_bytes, total_bytes))
+        if batch and (reading is None or _is_full(batch)):
+            _write_batch(run, writer, batch)
+            batch = []
+        if time.monotonic() - updated > _UPDATE_S:
+            with run.indexing.catalog.transaction() as session:
+                runs.update_run(session, run.run_id, asdict(run.tally.report(runs.RUNNING)))
+            updated = time.monotonic()
+    if batch and not run.cancel.is_set():
+        _write_batch(run, writer, batch)
+
+
+def _is_full(batch: Sequence[Prepared]) -> bool:
+    return len(batch) >= _BATCH_DOCUMENTS or sum(len(one.texts()) for one in batch) >= _BATCH_TEXTS
+
+
+def _write_batch(run: _Run, writer: Writer, batch: Sequence[Prepared]) -> None:
+    written = write(writer, batch)
+    run.tally.add(written.counts, written.failures)
+    run.tally.spend(written.seconds)
+
+
+def _finish(catalog: Catalog, report: SyncReport) -> None:
+    """Store the report. When even that fails the row stays "running", and the next run on this machine closes it."""
+    for attempt in range(_FINISH_ATTEMPTS):
+        try:
+            with catalog.transaction() as session:
+                runs.finish_run(session, report)
+        except CatalogError as exc:
+            _log.warning(
+                "The report of a run was not stored.", action="run_not_stored", run=report.run_id, why=str(exc)
+            )
+            time.sleep(0.1 * 2**attempt)
+        else:
+            break
+    _log.info(
+        "A synchronisation has ended.",
+        action="sync_finished",
+        **{key: value for key, value in asdict(report).items() if key not in {"failures", "notes"}},
+    )

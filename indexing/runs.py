@@ -1,0 +1,134 @@
+"""Runs and failures: what synchronisation did, and which documents could not be read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, insert, select, update
+
+from indexing import changelog
+from indexing.documents import Failure, FailureRecord, KnownFailure, RunRecord
+from indexing.tables import Table, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy.orm import Session
+
+    from indexing.documents import SyncReport
+
+SOURCE = Table.metadata.tables["source"]
+RUN = Table.metadata.tables["run"]
+FAILURE = Table.metadata.tables["failure"]
+
+RUNNING = "running"
+
+
+# --- runs -----------------------------------------------------------------------------------------------------
+
+
+def start_run(session: Session, source_id: int) -> int:
+    """Return the id of a new run that is going on."""
+    row = {"source_id": source_id, "state": RUNNING, "started_at": utc_now(), "report": {}}
+    return int(session.execute(insert(RUN).values(row).returning(RUN.c.id)).scalar_one())
+
+
+def update_run(session: Session, run_id: int, report: Mapping[str, Any]) -> None:
+    """Store the run's counts so far."""
+    session.execute(update(RUN).where(RUN.c.id == run_id).values(report=dict(report)))
+
+
+def finish_run(session: Session, report: SyncReport) -> None:
+    """Store the run's final state and report."""
+    values = {"state": report.state, "finished_at": utc_now(), "report": asdict(report), "error": report.error}
+    session.execute(update(RUN).where(RUN.c.id == report.run_id).values(values))
+
+
+def abandon_runs(session: Session) -> int:
+    """Return how many runs were still going on by the record; they are marked as failed. Called at start-up."""
+    values = {"state": "failed", "finished_at": utc_now(), "error": "The process ended before the run did."}
+    unfinished = update(RUN).where(RUN.c.state == RUNNING).values(values).returning(RUN.c.id)
+    return len(session.execute(unfinished).all())
+
+
+def _run_query() -> Any:
+    r = RUN.c
+    columns = (r.id, r.source_id, SOURCE.c.name, r.state, r.started_at, r.finished_at, r.report, r.error)
+    return select(*columns).join(SOURCE, SOURCE.c.id == r.source_id)
+
+
+def runs(session: Session, source_id: int | None = None, limit: int = 20) -> list[RunRecord]:
+    """Return the newest runs, newest first."""
+    query = _run_query().order_by(RUN.c.id.desc()).limit(limit)
+    if source_id is not None:
+        query = query.where(RUN.c.source_id == source_id)
+    return [RunRecord(*row) for row in session.execute(query)]
+
+
+def run(session: Session, run_id: int) -> RunRecord | None:
+    """Return the run, or None when there is none of that id."""
+    row = session.execute(_run_query().where(RUN.c.id == run_id)).one_or_none()
+    return None if row is None else RunRecord(*row)
+
+
+# --- failures -------------------------------------------------------------------------------------------------
+
+
+def record_failure(
+    session: Session, source_id: int, run_id: int | None, failure: Failure, version_tag: str | None, pipeline: str
+) -> None:
+    """Store the failure of one item in place of an older one.
+
+    Attempts count on while the bytes and the pipeline stay the same, and start at 1 when either is new.
+    """
+    changelog.lock(session)
+    f = FAILURE.c
+    row = {
+        "source_id": source_id,
+        "uri": failure.uri,
+        "stage": failure.stage,
+        "error": failure.error[:64],
+        "reason": failure.reason,
+        "remedy": failure.remedy,
+        "content_hash": failure.content_hash,
+        "version_tag": version_tag,
+        "pipeline": pipeline,
+        "run_id": run_id,
+        "at": utc_now(),
+    }
+    same = (f.source_id == source_id) & (f.uri == failure.uri)
+    old = session.execute(select(f.id, f.content_hash, f.pipeline, f.attempts).where(same)).one_or_none()
+    if old is None:
+        session.execute(insert(FAILURE).values(row | {"attempts": 1}))
+        return
+    again = (old.content_hash, old.pipeline) == (failure.content_hash, pipeline)
+    values = row | {"attempts": old.attempts + 1 if again else 1}
+    session.execute(update(FAILURE).where(f.id == old.id).values(values))
+
+
+def clear_failure(session: Session, source_id: int, uri: str) -> None:
+    """Forget the failure of an item that could be read, or is gone; nothing happens when there was none."""
+    session.execute(delete(FAILURE).where(FAILURE.c.source_id == source_id, FAILURE.c.uri == uri))
+
+
+def known_failures(session: Session, source_id: int) -> dict[str, KnownFailure]:
+    """Return what planning needs of every failed item of the source, by uri."""
+    f = FAILURE.c
+    columns = (f.uri, f.content_hash, f.version_tag, f.pipeline, f.attempts, f.stage, f.error)
+    rows = session.execute(select(*columns).where(f.source_id == source_id).order_by(f.id))
+    return {row.uri: KnownFailure(*row) for row in rows}
+
+
+def failures(session: Session, source_id: int | None = None) -> list[FailureRecord]:
+    """Return the items that could not be read, by source and uri."""
+    f = FAILURE.c
+    columns = (f.uri, f.stage, f.reason, f.remedy, f.error, f.content_hash)
+    query = select(f.source_id, SOURCE.c.name, f.attempts, f.run_id, f.at, *columns)
+    query = query.join(SOURCE, SOURCE.c.id == f.source_id).order_by(SOURCE.c.name, f.uri)
+    if source_id is not None:
+        query = query.where(f.source_id == source_id)
+    return [
+        FailureRecord(in_source, source, Failure(*failure), attempts, run_id, at)
+        for in_source, source, attempts, run_id, at, *failure in session.execute(query)
+    ]

@@ -1,0 +1,138 @@
+"""What may be shown to somebody: every statement that returns text, titles or counts, each under a scope.
+
+A scope without access lists sees nothing: no text, no title, no count.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import exists, func, select
+
+from indexing.db import among
+from indexing.documents import Counts, DocumentRecord, Passage
+from indexing.tables import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy import ColumnElement, Row
+    from sqlalchemy.orm import Session
+
+    from indexing.documents import Scope
+
+PRINCIPAL = Table.metadata.tables["principal"]
+ACL_ENTRY = Table.metadata.tables["acl_entry"]
+SOURCE = Table.metadata.tables["source"]
+DOCUMENT = Table.metadata.tables["document"]
+CHUNK = Table.metadata.tables["chunk"]
+
+
+def readable_acl_ids(session: Session, principal_id: int) -> frozenset[int]:
+    """Return the access lists that the principal, or everyone, is on; none when it is unknown or not active."""
+    p = PRINCIPAL.c
+    asker_is_active = exists().where(p.id == principal_id, p.state == "active")
+    counting = PRINCIPAL.alias("counting")
+    on_list = (counting.c.state == "active") & ((counting.c.id == principal_id) | (counting.c.kind == "public"))
+    lists = select(ACL_ENTRY.c.acl_id).join(counting, counting.c.id == ACL_ENTRY.c.principal_id)
+    return frozenset(session.execute(lists.where(on_list, asker_is_active)).scalars())
+
+
+def _permitted(session: Session, scope: Scope) -> ColumnElement[bool]:
+    return among(session, DOCUMENT.c.acl_id, scope.acl_ids)
+
+
+def passages(
+    session: Session, scope: Scope, chunk_ids: Collection[int], source_ids: frozenset[int] | None
+) -> dict[int, Passage]:
+    """Return the passages of those chunks that are live and permitted now, by chunk id, in one statement.
+
+    This is the only way by which text leaves the catalog towards an answer. *source_ids* None means all sources.
+    """
+    c, d = CHUNK.c, DOCUMENT.c
+    columns = (
+        c.id,
+        d.id,
+        d.source_id,
+        SOURCE.c.name,
+        d.uri,
+        d.title,
+        c.text,
+        c.start_char,
+        c.end_char,
+        c.page,
+        c.heading_path,
+        c.language,
+        d.modified_at,
+    )
+    query = select(*columns).join(DOCUMENT, d.id == c.document_id).join(SOURCE, SOURCE.c.id == d.source_id)
+    query = query.where(among(session, c.id, chunk_ids), _permitted(session, scope))
+    if source_ids is not None:
+        query = query.where(among(session, d.source_id, source_ids))
+    found: dict[int, Passage] = {}
+    for row in session.execute(query):
+        fields = list(row)
+        fields[10] = tuple(fields[10])  # heading path: a list in JSON
+        found[row[0]] = Passage(*fields)
+    return found
+
+
+def _record_query() -> Any:
+    d = DOCUMENT.c
+    chunks = select(func.count()).where(CHUNK.c.document_id == d.id).scalar_subquery()
+    columns = (
+        d.id,
+        d.source_id,
+        SOURCE.c.name,
+        d.uri,
+        d.parent_id,
+        d.title,
+        d.media_type,
+        d.size_bytes,
+        d.content_hash,
+        d.modified_at,
+        d.language,
+        d.notes,
+        d.indexed_at,
+        chunks,
+    )
+    return select(*columns).join(SOURCE, SOURCE.c.id == d.source_id)
+
+
+def _record(row: Row[Any]) -> DocumentRecord:
+    fields = list(row)
+    fields[11] = tuple(fields[11])  # notes: a list in JSON
+    return DocumentRecord(*fields)
+
+
+def document_list(
+    session: Session, scope: Scope, source_id: int | None = None, after_id: int = 0, limit: int = 100
+) -> list[DocumentRecord]:
+    """Return the permitted documents with ids above *after_id*, by id; at most *limit*."""
+    query = _record_query().where(_permitted(session, scope), DOCUMENT.c.id > after_id)
+    if source_id is not None:
+        query = query.where(DOCUMENT.c.source_id == source_id)
+    return [_record(row) for row in session.execute(query.order_by(DOCUMENT.c.id).limit(limit))]
+
+
+def document(session: Session, scope: Scope, document_id: int) -> DocumentRecord | None:
+    """Return the document, or None when it is not there or not permitted: the two look the same."""
+    query = _record_query().where(_permitted(session, scope), DOCUMENT.c.id == document_id)
+    row = session.execute(query).one_or_none()
+    return None if row is None else _record(row)
+
+
+def document_text(session: Session, scope: Scope, document_id: int) -> str | None:
+    """Return the whole text that citations point into, or None when it is not there or not permitted."""
+    query = select(DOCUMENT.c.text).where(_permitted(session, scope), DOCUMENT.c.id == document_id)
+    return session.execute(query).scalar_one_or_none()
+
+
+def counts(session: Session, scope: Scope, source_id: int | None = None) -> Counts:
+    """Return how many documents and chunks are permitted, in one source or in all."""
+    permitted = [_permitted(session, scope)]
+    if source_id is not None:
+        permitted.append(DOCUMENT.c.source_id == source_id)
+    documents = session.execute(select(func.count()).select_from(DOCUMENT).where(*permitted)).scalar_one()
+    joined = select(func.count()).select_from(CHUNK).join(DOCUMENT, DOCUMENT.c.id == CHUNK.c.document_id)
+    return Counts(documents, session.execute(joined.where(*permitted)).scalar_one())

@@ -1,0 +1,117 @@
+"""Every route: who may use it, and that its description is the one in docs/openapi.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.auth import OPEN_ROUTES, PERMISSIONS
+from app.server import create_app, openapi_document
+from tests.faces import face
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def routes_of(router):
+    """Every route, also of the routers that were included."""
+    for route in router.routes:
+        included = getattr(route, "original_router", None)
+        if included is None:
+            yield route
+        else:
+            yield from routes_of(included)
+
+
+def permissions_of(dependant):
+    own = getattr(dependant.call, "permission", None)
+    return ({own} if own else set()).union(*(permissions_of(d) for d in dependant.dependencies))
+
+
+def described():
+    """(method, path with ids filled in) of every operation in the description."""
+    return [
+        (method.upper(), path.replace("{source_id}", "1").replace("{uri}", "x.md").format_map(Filler()))
+        for path, operations in openapi_document()["paths"].items()
+        for method in operations
+    ]
+
+
+class Filler(dict):  # type: ignore[type-arg]
+    def __missing__(self, key):
+        return "metier" if key == "name" else "1"
+
+
+@pytest.fixture
+def guarded(settings, sqlite_url):
+    with face(settings(api_token="right-token")) as found:
+        found.http.headers.pop("Authorization")
+        yield found
+
+
+def test_every_route_declares_a_permission_or_is_one_of_the_two_open_ones(settings, sqlite_url):
+    with face(settings()) as found:
+        declared = {r.path: permissions_of(r.dependant) for r in routes_of(create_app(found.parts).router)}
+
+    without = {path for path, permissions in declared.items() if not permissions}
+    assert without == OPEN_ROUTES
+    assert set().union(*declared.values()) == PERMISSIONS
+    assert len(declared) > 20
+
+
+def test_every_route_but_the_open_ones_refuses_who_sends_no_token_or_a_wrong_one(guarded):
+    for method, path in [*described(), ("GET", "/openapi.json")]:
+        if path in OPEN_ROUTES:
+            assert guarded.http.request(method, path).status_code in {200, 503}
+            continue
+        for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic right-token"},
+                       {"Authorization": "Bearer "}, {"Authorization": "Bearer rïght-token".encode()}):
+            response = guarded.http.request(method, path, headers=header)
+            assert response.status_code == 401, (method, path, header)
+            assert response.headers["www-authenticate"].startswith("Bearer")
+            assert "right-token" not in response.text
+
+
+def test_the_right_token_lets_in(guarded):
+    response = guarded.http.get("/v1/sources", headers={"Authorization": "Bearer right-token"})
+
+    assert response.status_code == 200
+
+
+def test_the_openai_routes_refuse_a_wrong_key_in_openai_s_shape(guarded):
+    error = guarded.http.get("/v1/models", headers={"Authorization": "Bearer wrong"}).json()["error"]
+
+    assert error["code"] == "not_allowed"
+
+
+def test_the_description_in_docs_is_what_the_program_serves():
+    stored = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
+
+    assert stored == openapi_document(), "run: metier openapi > docs/openapi.json"
+
+
+def test_operations_have_neat_ids_and_summaries_and_bodies_have_examples():
+    document = openapi_document()
+    operations = [o for methods in document["paths"].values() for o in methods.values()]
+    ids = [o["operationId"] for o in operations]
+
+    assert len(set(ids)) == len(ids)
+    assert all(i.isidentifier() and i == i.lower() for i in ids)
+    assert all(o.get("summary") and o.get("description") and o.get("tags") for o in operations)
+    bodies = {
+        reference.rpartition("/")[2]
+        for o in operations
+        for content in [o.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})]
+        for reference in [content.get("$ref") or next((a["$ref"] for a in content.get("anyOf", []) if "$ref" in a), "")]
+        if reference
+    }
+    schemas = document["components"]["schemas"]
+    assert {b for b in bodies if not schemas[b].get("examples")} == set()
+
+
+def test_request_bodies_refuse_unknown_fields_except_those_of_openai_clients():
+    schemas = openapi_document()["components"]["schemas"]
+    open_ones = {name for name, s in schemas.items() if name.endswith("In") and s.get("additionalProperties") is not False}
+
+    assert open_ones == {"ChatIn"}
