@@ -30,7 +30,6 @@ ANSWER_FEATURES = (
     "dense",  # highest cosine of a passage; 0 when the dense side found none of them
     "dense_margin",  # how far it stands above the mean of the others
     "bm25",  # log(1 + highest BM25 score per content term of the question)
-    "both",  # the first passage was found by both sides
     "sentence",  # logit of the best sentence's probability
     "sentence_margin",  # how far it stands above that of the best sentence of another passage
     "coverage_sentence",  # of the question's content, by the best sentence
@@ -89,14 +88,12 @@ def answer_features(
     logit = _logit(best.probability)
     dense = [passage.score_dense or 0.0 for passage in passages]
     bm25 = math.log1p(max((passage.score_bm25 or 0.0 for passage in passages), default=0.0) / max(1, len(wanted)))
-    first = passages[0]
     french = float(language == "fr")
     anchors = _anchors(question)
     return (
         max(dense),
         max(dense) - (sum(dense) - max(dense)) / max(1, len(dense) - 1),
         bm25,
-        float(first.score_dense is not None and first.score_bm25 is not None),
         logit,
         logit - (_logit(other.probability) if other else -_LOGIT_LIMIT),
         coverage(wanted, content_terms_of(best, language)),

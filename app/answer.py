@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import structlog
 
 from app import abstain, evidence, history
-from app.cite import MarkerFilter, check_citations
+from app.cite import check_citations
 from app.errors import BadRequest, GeneratorUnusable, NoIndexYet, QuestionTooLong
 from app.events import Abstained, Citations, Done, Failed, Sources, Token
 from app.generator import Deadlines, GenerationRequest
 from app.messages import abstention
 from app.reader import Reader
 from app.retrieve import retrieve
+from app.shown import ShownText
 from app.specialists import DEFAULT
 from indexing import store
 from indexing.errors import CatalogError, IndexingError
@@ -161,19 +162,19 @@ def _answer(draft: _Draft, parts: Parts, turns: tuple[Turn, ...]) -> Events:
 
 
 def _tokens(draft: _Draft, pieces: Pieces, deadlines: Deadlines) -> PythonGenerator[Event, None, str]:
-    """Yield the generator's pieces without invented markers, and return its finish reason."""
-    markers = MarkerFilter(len(draft.passages))
+    """Yield what of the generator's pieces may be shown, and return its finish reason."""
+    text = ShownText(len(draft.passages))
     while True:
         try:
             piece = next(pieces)
         except StopIteration as stop:
-            last = markers.finish()
+            last = text.finish()
             draft.text += last
             if last:
                 yield Token(last)
             return stop.value or "stop"
         deadlines.left_s(started=True)
-        shown = markers.feed(piece)
+        shown = text.feed(piece)
         draft.text += shown
         if shown or not piece:  # an empty token says "still working", and is where a client that left is noticed
             yield Token(shown)

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app import history, specialists
 from app.answer import answer, clean_question
+from app.api_body import JsonRoute
 from app.auth import MayAsk, MayOperate, MayRead, PartsHere, Principal, scope_of
 from app.errors import NotFound
 from app.events import Abstained, Citations, Done, Failed, Sources, Token
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from app.specialists import Specialist
     from indexing.documents import Passage
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=JsonRoute)
 
 SpecialistName = Annotated[str, Path(max_length=100, description="Name of the specialist.")]
 

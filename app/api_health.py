@@ -55,7 +55,7 @@ def readyz(request: Request, response: Response, parts: PartsHere) -> Ready:
     return Ready(
         status="starting" if snapshot is None else "ready",
         catalog="ok",
-        generation=None if snapshot is None else snapshot.generation_name,
+        generation=None if snapshot is None or snapshot.generation.path is None else snapshot.generation.path.name,
         seq=seq,
         indexed_through=None if snapshot is None else snapshot.seq,
         model_loaded=warmed,

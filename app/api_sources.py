@@ -9,6 +9,7 @@ import anyio
 from fastapi import APIRouter, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 
+from app.api_body import JsonRoute
 from app.auth import MayOperate, MayRead, PartsHere  # noqa: TC001 -- FastAPI resolves annotations at run time
 from app.errors import Conflict, NotFound
 from app.ingest import Synchronizations, indexing_of
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from indexing.db import Catalog
     from indexing.documents import SourceRecord
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=JsonRoute)
 
 #: Ids are 64-bit in the catalog; a larger number is refused here instead of failing there.
 Id = Annotated[int, Path(ge=1, lt=2**63)]
@@ -131,6 +132,7 @@ def get_run(run_id: Id, parts: PartsHere, _who: MayRead) -> RunOut:
     operation_id="watch_run",
     tags=["runs"],
     summary="Watch a run",
+    status_code=200,
     response_class=EventStream,
     responses={
         200: {

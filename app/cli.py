@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app import cli_ask, cli_doctor, cli_serve, cli_sources, cli_specialist, cli_sync
 from app.version import version
 from indexing.errors import IndexingError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 cli = typer.Typer(
     name="metier",
@@ -51,10 +54,10 @@ cli.command("migrate")(cli_doctor.migrate)
 cli.command("openapi", hidden=True)(cli_serve.openapi)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Our own errors are one line on standard error and exit code 1; wrong usage is 2."""
     try:
-        cli()
+        cli(arguments)
     except IndexingError as exc:
         _fail(f"{exc.message} {exc.remedy}")
     except KeyboardInterrupt:

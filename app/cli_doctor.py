@@ -160,7 +160,9 @@ def _check_index(parts: Parts) -> Check:
     snapshot = parts.index.snapshot()
     with parts.catalog.reading() as session:
         seq = changelog.state(session).seq
-    return Check("index", "ok", f"generation {snapshot.generation_name}, seen up to {snapshot.seq} of {seq}")
+    path = snapshot.generation.path
+    name = "none yet: everything is in the tail" if path is None else path.name
+    return Check("index", "ok", f"generation {name}; {len(snapshot)} chunks, seen up to change {snapshot.seq} of {seq}")
 
 
 def _check_generator(parts: Parts) -> Check:

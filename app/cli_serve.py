@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import signal
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -83,7 +84,14 @@ def run_server(parts: Parts, listener: socket.socket) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    # The server stops gracefully at a signal and then raises it again; ours does nothing with it, so that the parts
+    # are closed in order and the process ends with 0.
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
 
 
 def quickstart(

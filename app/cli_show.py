@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 PLAIN_EVERY_S = 5.0
 #: Characters of a uri that fit beside the bar.
 URI_SHOWN = 40
+#: Characters of a line where nobody looks at a screen.
+PIPE_WIDTH = 10_000
 
 
 def console() -> Console:
@@ -86,9 +88,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: st
         grid.add_column(column, overflow="fold")
     for row in rows:
         grid.add_row(*(_cell(value) for value in row))
-    out = Console(file=sys.stdout, highlight=False, markup=False)
-    # Cells are cut to the width of a terminal only: a file or a pipe gets whole lines.
-    out.print(grid, soft_wrap=False, width=None if out.is_terminal else 1000, crop=False)
+    # Cells are folded to the width of a terminal only: a file or a pipe gets whole lines.
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    Console(file=sys.stdout, highlight=False, markup=False, width=width).print(grid)
 
 
 def _cell(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -73,13 +74,17 @@ def remove(
 ) -> None:
     """Remove a source and all that was indexed from it; the files of a folder stay as they are."""
     from app.cli_show import remark
+    from app.errors import Conflict
     from app.places import source_named
     from indexing import store
 
     with open_catalog_only(load_settings()) as catalog:
         source = source_named(catalog, name)
         if source.kind == "push" and not yes:
-            typer.confirm(f"{name} holds the only copy of the documents pushed to it. Remove them all?", abort=True)
+            only_copy = f"{name} holds the only copy of the documents pushed to it"
+            if not sys.stdin.isatty():
+                raise Conflict(f"{only_copy}.", remedy="Add --yes to remove them all.")
+            typer.confirm(f"{only_copy}. Remove them all?", abort=True)
         with catalog.transaction() as session:
             gone = store.remove_source(session, source.id)
     remark(f"Removed source {name} and its {gone} documents from the index.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -110,13 +110,23 @@ def weigh(
         _features(question, candidate, wanted, float(cosine), float(cosine - cosines.mean()))
         for candidate, cosine in zip(candidates, cosines, strict=True)
     ]
-    logits = np.asarray(rows, dtype=np.float64) @ np.asarray(weights[:-1]) + weights[-1]
-    probabilities = 1 / (1 + np.exp(-logits))
-    sentences = [
-        Sentence(each.passage, each.start, each.end, each.text, tuple(row), float(probability))
-        for each, row, probability in zip(candidates, rows, probabilities, strict=True)
-    ]
-    return tuple(sorted(sentences, key=lambda each: (-each.probability, each.passage, each.start)))
+    return ranked(
+        [
+            Sentence(each.passage, each.start, each.end, each.text, row)
+            for each, row in zip(candidates, rows, strict=True)
+        ],
+        weights,
+    )
+
+
+def ranked(sentences: Sequence[Sentence], weights: Sequence[float]) -> tuple[Sentence, ...]:
+    """Return *sentences* with the probability that *weights* give them, highest first, then in reading order."""
+    logits = (
+        np.asarray([each.features for each in sentences], dtype=np.float64) @ np.asarray(weights[:-1]) + weights[-1]
+    )
+    probabilities = (1 / (1 + np.exp(-np.clip(logits, -30, 30)))).tolist()
+    weighed = (replace(each, probability=p) for each, p in zip(sentences, probabilities, strict=True))
+    return tuple(sorted(weighed, key=lambda each: (-each.probability, each.passage, each.start)))
 
 
 def _passage_terms(passage: Passage, language: str) -> list[str]:

@@ -15,7 +15,7 @@ from indexing.pipeline import Indexing, sync_source
 
 if TYPE_CHECKING:
     from app.parts import Parts
-    from indexing.documents import Progress, SourceRecord, SyncReport
+    from indexing.documents import Progress, SourceRecord
 
 log = structlog.get_logger(__name__)
 
@@ -36,45 +36,48 @@ class _Running:
     cancel: threading.Event = field(default_factory=threading.Event)
     begun: threading.Event = field(default_factory=threading.Event)
     progress: Progress | None = None
-    report: SyncReport | None = None
     error: IndexingError | None = None
     run_id: int | None = None
-    thread: threading.Thread | None = None
 
 
 class Synchronizations:
     """The runs of this process: started in the background, watched, and stopped when the process ends."""
 
     def __init__(self, parts: Parts) -> None:
+        """Remember what runs work with; nothing is started."""
         self._parts = parts
         self._lock = threading.Lock()
         self._running: dict[int, _Running] = {}  # by source id
+        self._threads: list[threading.Thread] = []
 
     def start(self, source: SourceRecord, *, confirm_deletions: bool = False) -> int:
         """Start a run of *source* and return its id once it has one.
 
         Raises Conflict while another run of that source is going on, and the run's own error if it ended
-        before it had begun (a missing folder).
+        before it had begun.
         """
         running = _Running(source)
+        thread = threading.Thread(
+            target=self._run, args=(running, confirm_deletions), name=f"sync-{source.name}", daemon=True
+        )
         with self._lock:
             if source.id in self._running:
                 remedy = "Wait for it to finish; GET /v1/runs shows where it is."
                 raise Conflict(f"A run of the source {source.name} is going on.", remedy=remedy)
             self._running[source.id] = running
-        with self._parts.catalog.reading() as session:
-            before = max((r.id for r in runs.runs(session, source_id=source.id, limit=1)), default=0)
-        running.thread = threading.Thread(
-            target=self._run, args=(running, confirm_deletions), name=f"sync-{source.name}", daemon=True
-        )
-        running.thread.start()
+            self._threads = [t for t in self._threads if t.is_alive()] + [thread]
+        before = self._newest(source)
+        thread.start()
         running.begun.wait(PATIENCE_S)
-        with self._parts.catalog.reading() as session:
-            newest = max((r.id for r in runs.runs(session, source_id=source.id, limit=1)), default=0)
+        newest = self._newest(source)
         if newest == before:
             raise running.error or IndexingError(f"The run of {source.name} did not begin.")
         running.run_id = newest
         return newest
+
+    def _newest(self, source: SourceRecord) -> int:
+        with self._parts.catalog.reading() as session:
+            return max((run.id for run in runs.runs(session, source_id=source.id, limit=1)), default=0)
 
     def is_running(self, source_id: int) -> bool:
         """Tell whether a run of this source is going on in this process."""
@@ -94,28 +97,28 @@ class Synchronizations:
     def stop(self) -> None:
         """Cancel all runs and wait for them, so that the catalog is not closed under them."""
         with self._lock:
-            going = list(self._running.values())
-        for running in going:
-            running.cancel.set()
-        for running in going:
-            if running.thread is not None:
-                running.thread.join(PATIENCE_S)
+            for running in self._running.values():
+                running.cancel.set()
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(PATIENCE_S)
 
     def _run(self, running: _Running, confirm_deletions: bool) -> None:
+        """Run in a thread: the run, then a new generation if one is due."""
+
         def on_progress(progress: Progress) -> None:
             running.progress = progress
             running.begun.set()
 
         source = running.source
         try:
-            running.report = sync_source(
+            sync_source(
                 indexing_of(self._parts),
                 source,
                 on_progress=on_progress,
                 confirm_deletions=confirm_deletions,
                 cancel=running.cancel,
             )
-            self._parts.index.publish()
         except IndexingError as exc:
             running.error = exc
             log.warning("A run failed.", action="sync_failed", source_id=source.id, error=type(exc).__name__)
@@ -123,6 +126,16 @@ class Synchronizations:
             running.error = IndexingError(f"The run of {source.name} failed unexpectedly.")
             log.exception("A run crashed.", action="sync_crashed", source_id=source.id)
         finally:
+            # Before publishing: who sees that the run has ended may start the next one at once.
             with self._lock:
                 del self._running[source.id]
             running.begun.set()
+        if not running.cancel.is_set():
+            self._publish(source)
+
+    def _publish(self, source: SourceRecord) -> None:
+        """Build a new generation if one is due. Without one everything is still found, only more slowly."""
+        try:
+            self._parts.index.publish()
+        except IndexingError:
+            log.exception("No new generation was built.", action="publish_failed", source_id=source.id)

@@ -284,7 +284,8 @@ def _load(name: str, context_tokens: int) -> _Loaded:
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         # Some instruct models (Ministral 3 among them) are filed under image-and-text, and answer text all the same.
         family = AutoModelForCausalLM if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING else AutoModelForImageTextToText
-        model, loading = family.from_pretrained(
+        loader: Any = family  # typed as returning a model alone
+        model, loading = loader.from_pretrained(
             name, dtype="auto", use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
     except Exception as exc:  # the seam: loaders raise anything, and all of it means the same
@@ -292,11 +293,11 @@ def _load(name: str, context_tokens: int) -> _Loaded:
     if missing := sorted(loading["missing_keys"]):
         # transformers would fill them with random numbers and go on.
         raise GeneratorUnusable(
-            f"METIER_GENERATOR_MODEL is {name}, whose files lack {len(missing)} of the model's weights ({missing[0]} …)."
+            f"METIER_GENERATOR_MODEL is {name}, whose files lack {len(missing)} of the model's weights: {missing[0]} …"
         )
     if not getattr(tokenizer, "chat_template", None):
         raise GeneratorUnusable(f"METIER_GENERATOR_MODEL is {name}, which has no chat template.")
-    model.eval()  # type: ignore[no-untyped-call]
+    model.eval()
     loaded = _Loaded(model, tokenizer, _has_system_role(name, tokenizer), _context(model.config, context_tokens))
     log.info("The model is loaded.", action="generator_loaded", model=name, context_tokens=loaded.context_tokens)
     return loaded

@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app import specialists
 from app.api_ask import begin, specialist_named
+from app.api_body import JsonRoute
 from app.auth import MayAsk, MayRead, PartsHere  # noqa: TC001 -- FastAPI resolves annotations at run time
 from app.errors import BadRequest, NotFound
 from app.events import Abstained, Citations, Done, Failed, Token
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from app.events import Citation, Event
     from app.specialists import Specialist
 
-router = APIRouter(prefix="/v1", tags=["openai"])
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
 
 #: Characters to a token, roughly, in English and French.
 CHARS_PER_TOKEN = 4

@@ -93,12 +93,16 @@ def problem(
         **({"remedy": remedy} if remedy else {}),
         **(extra or {}),
     }
-    more = dict(headers or {})
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        more.setdefault("Retry-After", str(RETRY_AFTER_S))
-    if status == HTTPStatus.UNAUTHORIZED:
-        more.setdefault("WWW-Authenticate", 'Bearer realm="metier"')
+    more = _headers_of(status) | dict(headers or {})
     return JSONResponse(body, status_code=int(status), media_type=PROBLEM_JSON, headers=more)
+
+
+def _headers_of(status: HTTPStatus) -> dict[str, str]:
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return {"Retry-After": str(RETRY_AFTER_S)}
+    if status == HTTPStatus.UNAUTHORIZED:
+        return {"WWW-Authenticate": 'Bearer realm="metier"'}
+    return {}
 
 
 def openai_error(
@@ -106,7 +110,7 @@ def openai_error(
 ) -> JSONResponse:
     """Return an error in the shape that OpenAI clients read."""
     kind = "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    headers = _headers_of(status)
     body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
     return JSONResponse(body, status_code=int(status), headers=headers)
 

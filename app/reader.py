@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from indexing.documents import Passage
 
 MOST_QUOTES = 3
-#: A further sentence is quoted when its probability is at least this share of the best one's. The value that gave
-#: the best token F1 on the training questions (benchmarks/fit_abstention.py prints the sweep).
+#: A further sentence is quoted when its probability is at least this share of the best one's:
+#: benchmarks/fit_abstention.py prints what other values give on the training questions.
 FURTHER_SHARE = 0.8
 LONGEST_LIST = 600  # characters of a list that is quoted with the line that introduces it
 #: What the marker check would take for a citation ("[3]" of an encyclopedia) is shown in round brackets.
@@ -50,7 +50,9 @@ class Quote:
     end: int
 
 
-def choose(sentences: Sequence[Sentence], passages: Sequence[Passage]) -> list[Quote]:
+def choose(
+    sentences: Sequence[Sentence], passages: Sequence[Passage], *, further_share: float = FURTHER_SHARE
+) -> list[Quote]:
     """Return what to quote: best passage first, and in the passage's own order; neighbours become one quote.
 
     *sentences* are best first. The same words are quoted once, also when two documents hold them. A line that
@@ -58,7 +60,7 @@ def choose(sentences: Sequence[Sentence], passages: Sequence[Passage]) -> list[Q
     """
     if not sentences:
         return []
-    floor = sentences[0].probability * FURTHER_SHARE
+    floor = sentences[0].probability * further_share
     chosen: list[Quote] = []
     seen: set[str] = set()
     for each in sentences:

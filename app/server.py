@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-#: Largest body of a request that is not a pushed document.
-JSON_BYTES = 1 << 20
-
 TITLE = "Métier"
 DESCRIPTION = """Ask your documents: answers with checked citations, from a program that runs on your own machines.
 
@@ -71,9 +68,8 @@ def _routes() -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    for module in (api_ask, api_sources, api_health, openai_api):
-        app.include_router(module.router, max_body_size=JSON_BYTES)
-    app.include_router(api_documents.router)
+    for module in (api_ask, api_sources, api_documents, api_health, openai_api):
+        app.include_router(module.router)
     problems.register(app)
     return app
 

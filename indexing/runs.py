@@ -35,8 +35,12 @@ def start_run(session: Session, source_id: int) -> int:
 
 
 def update_run(session: Session, run_id: int, report: Mapping[str, Any]) -> None:
-    """Store the run's counts so far."""
-    session.execute(update(RUN).where(RUN.c.id == run_id).values(report=dict(report)))
+    """Store the run's counts so far.
+
+    It is running, whatever a process that started meanwhile, and called ``abandon_runs``, took it for.
+    """
+    values = {"report": dict(report), "state": RUNNING, "finished_at": None, "error": None}
+    session.execute(update(RUN).where(RUN.c.id == run_id).values(values))
 
 
 def finish_run(session: Session, report: SyncReport) -> None:

@@ -1,7 +1,7 @@
 """The dense half of a generation: a flat half-precision FAISS index, written, read and searched exactly.
 
-FAISS finds the rows; ``cosines`` scores them. One function scores every row, whether it lies in the index or in the tail,
-so that a generation with a longer tail and a rebuilt one give the same scores to the last digit.
+FAISS finds the rows; ``cosines`` scores them. One function scores every row, whether it lies in the index or in the
+tail, so that a generation with a longer tail and a rebuilt one give the same scores to the last digit.
 
 FAISS has no checksums, and a zeroed page loads silently with wrong answers. So files are hashed while they
 are written and verified before they are deserialised, and only one type of index is accepted.
@@ -38,7 +38,7 @@ class FlatIndex:
     matrix: npt.NDArray[np.float16]
 
     def nearest(self, vector: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-        """Return the rows of the *k* highest inner products among the *allowed* rows, best first; fewer if there are fewer.
+        """Return the rows of the *k* highest inner products among the *allowed* rows, best first, or all there are.
 
         *allowed* has one flag for each row. Exact: the filter comes before the ranking.
         """
@@ -49,8 +49,8 @@ class FlatIndex:
             return np.empty(0, dtype=np.int64)
         # FAISS reads bit i of the bitmap at bit i % 8 of byte i // 8: any other order lets the wrong rows through.
         bitmap = np.packbits(allowed, bitorder="little")
-        selector = faiss.IDSelectorBitmap(bitmap)
-        parameters = faiss.SearchParameters(sel=selector)
+        selector = faiss.IDSelectorBitmap(bitmap)  # type: ignore[call-arg,arg-type]  # faiss/__init__ adds this form
+        parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]  # same
         query = np.ascontiguousarray(vector, dtype=np.float32).reshape(1, -1)
         _, rows = self.index.search(query, k, params=parameters)
         found: npt.NDArray[np.int64] = rows[0]
@@ -80,7 +80,7 @@ def write(flat: FlatIndex, path: Path) -> str:
             file.write(block)
             return len(block)
 
-        writer = faiss.PyCallbackIOWriter(take)
+        writer = faiss.PyCallbackIOWriter(take)  # type: ignore[attr-defined]  # not in its stubs
         faiss.write_index(flat.index, writer)
         del writer  # flushes
         file.flush()
@@ -97,10 +97,10 @@ def read(path: Path, sha256: str, rows: int, dimension: int) -> FlatIndex:
         content = np.fromfile(path, dtype=np.uint8)
     except OSError as exc:
         raise GenerationDamaged(f"{path} cannot be read: {exc.strerror}.") from exc
-    if hashlib.sha256(content).hexdigest() != sha256:
+    if hashlib.sha256(content.data).hexdigest() != sha256:
         raise GenerationDamaged(f"{path} does not match its checksum.")
     try:
-        index = faiss.downcast_index(faiss.deserialize_index(content))
+        index = faiss.deserialize_index(content)  # has its own type already: downcasting would not own the memory
     except RuntimeError as exc:
         raise GenerationDamaged(f"{path} is not an index: {exc}.") from exc
     if (

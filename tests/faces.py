@@ -53,7 +53,9 @@ class Face:
 
 
 @contextlib.contextmanager
-def face(settings: Any, *, pieces=("Every employee has 25 days ", "of paid leave [1]."), **overrides: Any) -> Iterator[Face]:
+def face(
+    settings: Any, *, pieces=("Every employee has 25 days ", "of paid leave [1]."), **overrides: Any
+) -> Iterator[Face]:
     """Run the application on *settings* with fakes for embedder, parsers and generator."""
     fakes = {
         "embedder": HashEmbedder(),

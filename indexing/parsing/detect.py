@@ -88,6 +88,7 @@ _MAIL_HEADER = re.compile(
     r"|Content-Type|Content-Transfer-Encoding|Thread-Topic|DKIM-Signature):",
     re.IGNORECASE,
 )
+_JSON = re.compile(r"\{\s*\"[^\"\n]*\"\s*:|\[\s*\{\s*\"")
 _FLAGS = re.IGNORECASE | re.DOTALL
 _HTML = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*(?:<!doctype\s+html|<html[\s>]|<head[\s>])", _FLAGS)
 
@@ -185,6 +186,8 @@ def _text(text: str, suffix: str, media_type: str | None) -> str:  # noqa: PLR09
         return _xml(start)
     if named:
         return named
+    if _JSON.match(start):
+        return "json"
     if _is_mail(start):
         return "eml"
     if start.startswith("From ") and _is_mail(start.partition("\n")[2]):

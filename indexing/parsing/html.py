@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
+_TAG = re.compile(r"<[^>]*>")
+_UNSHOWN = re.compile(r"<(script|style|head)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _DROPPED = ("script", "style", "noscript", "template", "head", "object", "iframe", "canvas")
 _BLOCKS = frozenset(
     ("address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "div", "dl",
@@ -34,7 +36,7 @@ def add_html(page: Page, markup: str, *, links: bool = False) -> str | None:
     markup = _DECLARATION.sub("", markup).replace("\0", "")
     if not markup.strip():
         return None
-    # Depth is no danger here: nothing below recurses. Without huge_tree what is nested 256 deep would be cut off.
+    # Depth is no danger here: nothing below recurses. Without huge_tree all below a depth of 256 would be cut off.
     parser = html.HTMLParser(huge_tree=True, remove_pis=True, remove_comments=True)
     try:
         root = html.document_fromstring(markup, parser=parser)
@@ -43,7 +45,10 @@ def add_html(page: Page, markup: str, *, links: bool = False) -> str | None:
     title = " ".join((root.findtext(".//title") or "").split())
     before = len(page.blocks)
     etree.strip_elements(root, *_DROPPED, with_tail=False)
-    _Walk(page, links=links).walk(root)
+    if any("depth" in error.message.lower() for error in parser.error_log):
+        page.add(" ".join(_TAG.sub(" ", _UNSHOWN.sub(" ", markup)).split()))  # the tree was cut off: text without form
+    else:
+        _Walk(page, links=links).walk(root)
     if title and len(page.blocks) == before:
         page.add(title)
     return title or None

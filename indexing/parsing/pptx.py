@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 from indexing.documents import Parsed
@@ -15,12 +17,18 @@ if TYPE_CHECKING:
     from indexing.parsing.job import Job
 
 
+_MAIN_TYPE = re.compile(
+    rb"application/vnd\.(?:openxmlformats-officedocument\.presentationml\.(?:slideshow|template)"
+    rb"|ms-powerpoint\.(?:presentation|slideshow|template)\.macroEnabled)\.main\+xml"
+)
+
+
 def read_pptx(job: Job) -> Parsed:
     """Return the text of a presentation, slide by slide, with its notes; a slide's title is its heading."""
     from pptx import Presentation
 
     archive.check(job.path, job.limits)
-    data = job.path.read_bytes()
+    data = _as_presentation(job.path.read_bytes())
     presentation = Presentation(io.BytesIO(data))
     titles = [_slide_title(slide) for slide in presentation.slides]
     partition = reader("pptx", "partition_pptx")
@@ -36,6 +44,22 @@ def read_pptx(job: Job) -> Parsed:
         title = titles[number - 1] if 0 < number <= len(titles) else ""
         add_elements(page, [element], {title: 1} if title else {})
     return Parsed(tuple(page.blocks), sensible_title(presentation.core_properties.title) or page.title)
+
+
+def _as_presentation(data: bytes) -> bytes:
+    """Return a slide show, template or macro file as the plain presentation that the libraries insist on."""
+    with zipfile.ZipFile(io.BytesIO(data)) as package:
+        types = package.read("[Content_Types].xml")
+        plain = _MAIN_TYPE.sub(
+            b"application/vnd.openxmlformats-officedocument.presentationml.presentation.main+xml", types
+        )
+        if plain == types:
+            return data
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as copy:
+            for member in package.infolist():
+                copy.writestr(member, plain if member.filename == "[Content_Types].xml" else package.read(member))
+    return buffer.getvalue()
 
 
 def _slide_title(slide: Any) -> str:

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from indexing.documents import Parsed
+from indexing.errors import ParseLimit
 from indexing.parsing.blocks import Page
 from indexing.parsing.decode import decode, read_text
 from indexing.parsing.tables import delimited
@@ -77,7 +78,9 @@ def read_json(job: Job) -> Parsed:
         except ValueError:
             for piece in _pieces(text.split("\n")):
                 page.add(piece, "code")
-            return Parsed(tuple(page.blocks), notes=("It is not valid JSON: it was read as plain text.",))
+            named = job.suffix in ("json", "ndjson", "jsonl", "geojson")
+            notes = ("It is not valid JSON: it was read as plain text",) if named else ()
+            return Parsed(tuple(page.blocks), notes=notes)
     for value in values:
         _add_json(page, value)
     return Parsed(tuple(page.blocks))
@@ -133,6 +136,8 @@ def read_xml(job: Job) -> Parsed:
     )
     data = job.path.read_bytes()
     root = etree.fromstring(data, parser)
+    if any(re.search("amplification|entity (?:reference )?loop", error.message) for error in parser.error_log):
+        raise ParseLimit("Its entities would expand without end.", remedy="Save it with its entities expanded.")
     if root is None:
         root = etree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", decode(data)).encode(), parser)
     if root is None:

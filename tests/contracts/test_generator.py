@@ -8,6 +8,7 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ class OpenAIServer:
         self.status = 200
         self.pause_s = 0.0  # before each piece
         self.silent = threading.Event()  # set: never sends headers
-        self.bodies: list[dict] = []
+        self.bodies: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.left_by_client = threading.Event()
         server = self
@@ -76,7 +77,7 @@ class OpenAIServer:
         self.send(conversation, {}, self.finish_reason)
         conversation.wfile.write(b"data: [DONE]\n\n")
 
-    def send(self, conversation: BaseHTTPRequestHandler, delta: dict, finish_reason: str | None) -> None:
+    def send(self, conversation: BaseHTTPRequestHandler, delta: dict[str, str], finish_reason: str | None) -> None:
         chunk = {
             "id": "1",
             "object": "chat.completion.chunk",
@@ -247,9 +248,7 @@ class TestServer:
         server.silent.set()
         with pytest.raises(GeneratorTimeout):
             list(
-                server_generator.generate(
-                    request_for(deadlines=Deadlines.starting_now(first_token_s=0.3, answer_s=5))
-                )
+                server_generator.generate(request_for(deadlines=Deadlines.starting_now(first_token_s=0.3, answer_s=5)))
             )
 
         assert server.left_by_client.wait(2)

@@ -154,7 +154,7 @@ def test_a_document_larger_than_the_limit_is_refused_and_nothing_is_kept(open_fa
     assert list((open_face.parts.settings.data_dir / "incoming").iterdir()) == []
 
 
-@pytest.mark.parametrize("uri", ["%00", "a%00b", "a//b", "..%2Fx", "./x/../y", "%20", "mail.eml!/x.pdf", "a%0Ab", "x" * 1100])
+@pytest.mark.parametrize("uri", ["%00", "a%00b", "a//b", "..%2Fx", "%20", "mail.eml!/x.pdf", "a%0Ab", "x" * 1100])
 def test_a_name_that_cannot_name_a_document_is_refused(open_face, uri):
     source_id = open_face.add_source()
 

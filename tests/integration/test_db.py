@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -172,6 +173,18 @@ def test_a_refused_row_is_not_told(catalog):
 
     assert not isinstance(caught.value, CatalogUnavailable)
     assert "CONTENT" not in str(caught.value)
+
+
+def test_a_value_beyond_a_limit_of_postgresql_is_refused_and_not_taken_for_an_outage(postgres_catalog_url):
+    """Its indexes hold at most 2,704 bytes; who takes it for an outage stops a whole run for one document."""
+    catalog = db.open_catalog(postgres_catalog_url)
+    with catalog.transaction() as session:
+        source = store.add_source(session, "handbook", "folder", "/handbook")
+    with pytest.raises(CatalogError, match="refused a statement") as caught, catalog.transaction() as session:
+        put(session, source.id, random.Random(1).randbytes(4000).hex(), "Hello.")
+    catalog.close()
+
+    assert type(caught.value) is CatalogError
 
 
 def test_a_file_that_is_not_a_database_is_damaged_and_stays_as_it_is(tmp_path):

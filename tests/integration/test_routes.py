@@ -65,8 +65,13 @@ def test_every_route_but_the_open_ones_refuses_who_sends_no_token_or_a_wrong_one
         if path in OPEN_ROUTES:
             assert guarded.http.request(method, path).status_code in {200, 503}
             continue
-        for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic right-token"},
-                       {"Authorization": "Bearer "}, {"Authorization": "Bearer rïght-token".encode()}):
+        for header in (
+            {},
+            {"Authorization": "Bearer wrong"},
+            {"Authorization": "Basic right-token"},
+            {"Authorization": "Bearer "},
+            {"Authorization": "Bearer rïght-token".encode()},
+        ):
             response = guarded.http.request(method, path, headers=header)
             assert response.status_code == 401, (method, path, header)
             assert response.headers["www-authenticate"].startswith("Bearer")
@@ -112,6 +117,8 @@ def test_operations_have_neat_ids_and_summaries_and_bodies_have_examples():
 
 def test_request_bodies_refuse_unknown_fields_except_those_of_openai_clients():
     schemas = openapi_document()["components"]["schemas"]
-    open_ones = {name for name, s in schemas.items() if name.endswith("In") and s.get("additionalProperties") is not False}
+    open_ones = {
+        name for name, s in schemas.items() if name.endswith("In") and s.get("additionalProperties") is not False
+    }
 
     assert open_ones == {"ChatIn"}

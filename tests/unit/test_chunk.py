@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -78,7 +79,7 @@ def test_every_chunk_is_exact_bounded_and_in_order_and_nothing_is_lost(blocks, t
         assert chunk.text.strip()
         assert chunk.embed_text.endswith(chunk.text)
         assert len(tokenizer(chunk.embed_text)) <= chunk.token_count <= max_tokens
-    assert all(before.end <= after.start for before, after in zip(chunks, chunks[1:], strict=False))
+    assert all(before.end <= after.start for before, after in pairwise(chunks))
     covered = {position for chunk in chunks for position in range(chunk.start, chunk.end)}
     assert {i for i, sign in enumerate(text) if not sign.isspace()} <= covered
 

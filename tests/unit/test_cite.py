@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -32,7 +34,9 @@ def passage(text: str, number: int = 1, *, start: int = 0, language: str = "en")
 PASSAGES = (passage(LEAVE, 1, start=100), passage(OFFICE, 2))
 
 MARKERISH = st.lists(
-    st.sampled_from([*"[]【】()0123459,;^ \t\n", "source ", "passage", "Doc", "†", "word", ".", "[1]", " [2]", "[9]", "【3†x】"])
+    st.sampled_from(
+        [*"[]【】()0123459,;^ \t\n", "source ", "passage", "Doc", "†", "word", ".", "[1]", " [2]", "[9]", "【3†x】"]
+    )
     | st.text(max_size=3),
     max_size=30,
 ).map("".join)
@@ -45,7 +49,7 @@ def test_what_is_shown_never_depends_on_how_the_text_was_split(text, cuts, count
     """concat(f(stream)) == f(concat(stream))."""
     marker_filter = MarkerFilter(count)
     borders = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    pieces = [text[a:b] for a, b in zip(borders, borders[1:], strict=False)]
+    pieces = [text[a:b] for a, b in pairwise(borders)]
     streamed = "".join(marker_filter.feed(piece) for piece in pieces) + marker_filter.finish()
 
     assert streamed == clean_markers(text, count)

@@ -29,9 +29,9 @@ def failed(uri, *, tag="v1", pipeline="failures", attempts=1, stage="parse", err
     return KnownFailure(uri, "c", tag, pipeline, attempts, stage, error)
 
 
-def work_of(items, documents=(), failures=(), **listing):
+def work_of(items, documents=(), failed_before=(), **listing):
     listing = Listing(tuple(Item(uri, tag) for uri, tag in items.items()), **listing)
-    return compare(listing, {d.uri: d for d in documents}, {f.uri: f for f in failures}, PIPELINE)
+    return compare(listing, {d.uri: d for d in documents}, {f.uri: f for f in failed_before}, PIPELINE)
 
 
 def reasons(work):

@@ -74,7 +74,9 @@ def test_ordinary_signs_are_left_alone(text):
     assert as_data(text) == text
 
 
-@pytest.mark.parametrize(("language", "name"), [("fr", "French"), ("en", "English"), ("xx", "language of the question")])
+@pytest.mark.parametrize(
+    ("language", "name"), [("fr", "French"), ("en", "English"), ("xx", "language of the question")]
+)
 def test_the_model_is_told_to_answer_in_the_language_of_the_question(language, name):
     assert name in build_messages(request(passage("x"), language=language))[0].content
 
@@ -135,7 +137,9 @@ def test_a_budget_smaller_than_the_rules_keeps_the_question():
 
 
 def test_system_text_is_folded_into_the_first_question_for_models_without_that_role():
-    folded = fold_system((Message("system", "rules"), Message("user", "a"), Message("assistant", "b"), Message("user", "c")))
+    folded = fold_system(
+        (Message("system", "rules"), Message("user", "a"), Message("assistant", "b"), Message("user", "c"))
+    )
 
     assert folded == (Message("user", "rules\n\na"), Message("assistant", "b"), Message("user", "c"))
     assert fold_system((Message("user", "a"),)) == (Message("user", "a"),)

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
+import pytest
+
 from app import abstain
 from app.evidence import asked_kind, holds_kind, weigh
 from app.generator import GenerationRequest
 from app.reader import Reader, choose, quote_text
 from indexing.documents import Passage
 from indexing.testing import HashEmbedder
-
-import pytest
 
 LEAVE = (
     "Everyone has 25 days of paid leave each year. Leave is requested in the portal. "

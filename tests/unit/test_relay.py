@@ -14,7 +14,7 @@ def relay(first_token_s: float = 60, answer_s: float = 60) -> Relay:
     return Relay(Deadlines.starting_now(first_token_s=first_token_s, answer_s=answer_s))
 
 
-def end_of(pieces) -> str:
+def end_of(pieces):
     while True:
         try:
             next(pieces)

@@ -79,7 +79,9 @@ def test_with_a_token_any_well_formed_name_may_be_used():
     assert served([("Host", "metier.example.org")], api_token="secret")[0] == 200
 
 
-@pytest.mark.parametrize(("origin", "status"), [("https://evil.example", 403), ("null", 403), ("http://localhost:3000", 200)])
+@pytest.mark.parametrize(
+    ("origin", "status"), [("https://evil.example", 403), ("null", 403), ("http://localhost:3000", 200)]
+)
 def test_an_open_server_serves_no_web_page_from_elsewhere(origin, status):
     assert served([("Host", "127.0.0.1"), ("Origin", origin)])[0] == status
 

@@ -1,0 +1,61 @@
+"""From a question to permitted passages: both searches, joined to live rows, fused. Text enters in that join alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from app.fuse import fuse, trust
+from indexing.language import detect_language
+from indexing.store import passages
+
+if TYPE_CHECKING:
+    from indexing.db import Catalog
+    from indexing.documents import Passage, Scope
+    from indexing.embed import Embedder
+    from indexing.search import SearchIndex
+
+_CANDIDATES = 50  # of each side, or top_k if that is more
+_JUDGED = 10  # passages by whose words the dense side's trust is measured
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """What was found for a question. ``seq`` is the change-log position that was searched."""
+
+    passages: tuple[Passage, ...]  # best first
+    language: str  # of the question
+    seq: int
+
+
+def retrieve(
+    question: str,
+    *,
+    scope: Scope,
+    catalog: Catalog,
+    index: SearchIndex,
+    embedder: Embedder,
+    top_k: int,
+    source_ids: frozenset[int] | None = None,
+) -> Retrieval:
+    """Return the *top_k* passages that answer *question* best, of what *scope* may read and *source_ids* hold.
+
+    *source_ids* None means all sources. Everything acknowledged before the call is found. A question in no
+    known language is read in the language of most passages.
+    """
+    index.refresh()
+    index.check_model()
+    snapshot = index.snapshot()
+    language = detect_language(question, snapshot.main_language(scope, source_ids))
+    vector = embedder.embed_questions([question])[0]
+    scores = snapshot.candidates(question, language, vector, scope, source_ids, max(_CANDIDATES, top_k))
+    with catalog.reading() as session:
+        found = passages(session, scope, scores.keys(), source_ids)
+    scores = {chunk_id: score for chunk_id, score in scores.items() if chunk_id in found}
+    first = [found[chunk_id].text for chunk_id, _ in fuse(scores, 0.5)[:_JUDGED]]
+    ranked = fuse(scores, trust(first, embedder.token_spans))[:top_k]
+    chosen = [
+        replace(found[chunk_id], score=score, score_dense=scores[chunk_id].dense, score_bm25=scores[chunk_id].bm25)
+        for chunk_id, score in ranked
+    ]
+    return Retrieval(tuple(chosen), language, snapshot.seq)

@@ -1,0 +1,216 @@
+"""The command line: what each command prints, and how each mistake ends. Mostly in this process, without models."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from app.cli import main
+from tests.faces import LEAVE
+
+METIER = [sys.executable, "-m", "app.cli"]
+
+
+@pytest.fixture
+def metier(tmp_path, monkeypatch, capsys, sqlite_url):
+    """Run one command beside a migrated, empty catalog; return (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("METIER_DATA_DIR", str(tmp_path / "data"))
+
+    def run(*arguments):
+        capsys.readouterr()
+        try:
+            main([str(a) for a in arguments])
+            code = 0
+        except SystemExit as exc:
+            code = exc.code or 0
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    found = tmp_path / "handbook"
+    found.mkdir()
+    (found / "leave.md").write_text(LEAVE, encoding="utf-8")
+    return found
+
+
+def error_of(result):
+    """The one line that a mistake of the user gives."""
+    code, out, err = result
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1, err
+    assert err.startswith("Error: ")
+    return err
+
+
+def test_sources_are_added_listed_and_removed(metier, folder):
+    assert metier("sources", "add", "handbook", folder)[0] == 0
+    listed = json.loads(metier("sources", "list", "--json")[1])
+    removed = metier("sources", "remove", "handbook")
+
+    assert [(s["name"], s["location"], s["documents"]) for s in listed] == [("handbook", str(folder), 0)]
+    assert removed[0] == 0
+    assert "No sources yet" in metier("sources", "list")[2]
+
+
+def test_a_push_source_is_removed_only_after_a_yes(metier):
+    metier("sources", "add", "inbox", "--kind", "push")
+
+    assert "--yes" in error_of(metier("sources", "remove", "inbox"))
+    assert metier("sources", "remove", "inbox", "--yes")[0] == 0
+
+
+def test_a_missing_folder_is_named(metier):
+    assert "/no/such/folder" in error_of(metier("sources", "add", "x", "/no/such/folder"))
+
+
+def test_a_name_that_is_taken_is_said_to_be(metier, folder):
+    metier("sources", "add", "handbook", folder)
+
+    assert "already" in error_of(metier("sources", "add", "handbook", folder))
+
+
+def test_an_unknown_setting_is_named(metier, monkeypatch):
+    monkeypatch.setenv("METIER_DATADIR", "/tmp")
+
+    assert "METIER_DATADIR" in error_of(metier("sources", "list"))
+
+
+def test_an_unknown_setting_in_the_file_is_named(metier, tmp_path):
+    (tmp_path / "metier.toml").write_text("prot = 1\n", encoding="utf-8")
+
+    assert "prot" in error_of(metier("sources", "list"))
+
+
+def test_an_address_that_others_reach_needs_a_token(metier):
+    assert "api_token" in error_of(metier("serve", "--host", "0.0.0.0"))
+
+
+def test_an_unknown_specialist_and_an_unknown_source_are_named(metier):
+    assert "nobody" in error_of(metier("ask", "x", "--specialist", "nobody"))
+    assert "nowhere" in error_of(metier("sync", "nowhere"))
+    assert "nowhere" in error_of(metier("sources", "remove", "nowhere"))
+
+
+def test_sync_without_sources_says_how_to_add_one(metier):
+    assert "metier sources add" in error_of(metier("sync"))
+
+
+@pytest.mark.parametrize("question", ["", "   ", "x" * 100_000], ids=["empty", "blank", "100,000 characters"])
+def test_a_question_that_cannot_be_asked_is_refused_before_a_model_is_loaded(metier, question):
+    started = time.monotonic()
+    error_of(metier("ask", question))
+
+    assert time.monotonic() - started < 5
+
+
+def test_a_catalog_that_a_newer_version_wrote_is_left_alone(metier, tmp_path):
+    with sqlite3.connect(tmp_path / "data" / "catalog.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'from-the-future'")
+    connection.close()
+    before = (tmp_path / "data" / "catalog.db").read_bytes()
+
+    assert "newer" in error_of(metier("sources", "list"))
+    assert "newer" in error_of(metier("migrate"))
+    assert (tmp_path / "data" / "catalog.db").read_bytes() == before
+
+
+def test_a_database_that_cannot_be_reached_is_said_to_be(metier, monkeypatch):
+    monkeypatch.setenv("METIER_DATABASE_URL", "postgresql+psycopg://user:sesame@127.0.0.1:1/x")
+
+    assert "sesame" not in error_of(metier("sources", "list"))
+
+
+def test_an_empty_data_directory_is_migrated_on_first_use(metier, tmp_path, monkeypatch):
+    monkeypatch.setenv("METIER_DATA_DIR", str(tmp_path / "new" / "deep"))
+
+    assert metier("sources", "list")[0] == 0
+    assert (tmp_path / "new" / "deep" / "catalog.db").exists()
+
+
+def test_a_data_directory_that_cannot_be_made_names_the_setting(metier, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("METIER_DATA_DIR", str(tmp_path / "file" / "data"))
+
+    assert "METIER_DATA_DIR" in error_of(metier("sources", "list"))
+
+
+def test_wrong_usage_is_exit_code_2(metier):
+    assert metier("serve", "--port", "70000")[0] == 2
+    assert metier("no-such-command")[0] == 2
+
+
+def test_a_specialist_is_created_shown_and_deleted(metier, folder):
+    metier("sources", "add", "handbook", folder)
+    made = metier("specialist", "create", "hr", "--source", "handbook", "--instructions", "Be brief.")
+    metier("specialist", "create", "hr", "--instructions", "Be long.", "--new-version")
+    shown = json.loads(metier("specialist", "show", "hr", "--json")[1])
+    names = [s["name"] for s in json.loads(metier("specialist", "list", "--json")[1])]
+
+    assert made[0] == 0
+    assert [s["version"] for s in shown] == [1, 2]
+    assert names == ["metier", "hr"]
+    assert metier("specialist", "delete", "hr")[0] == 0
+    assert "hr" in error_of(metier("specialist", "show", "hr"))
+
+
+def test_runs_and_failures_are_empty_at_first(metier):
+    assert json.loads(metier("runs", "--json")[1]) == []
+    assert "No runs yet" in metier("runs")[2]
+    assert "could be read" in metier("failures")[2]
+
+
+def test_the_version_is_printed(metier):
+    assert metier("--version")[1].startswith("metier 0.")
+
+
+@pytest.mark.network
+def test_a_port_in_use_is_named_before_models_are_loaded(metier):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        started = time.monotonic()
+        error = error_of(metier("serve", "--port", port))
+
+    assert str(port) in error
+    assert "--port" in error
+    assert "METIER_PORT" in error
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("command", [["--help"], ["sources", "list"], ["runs"]], ids=" ".join)
+def test_commands_that_need_no_model_start_quickly(command, tmp_path, sqlite_url):
+    """Under a second of processor time: wall clock would measure what else the machine does."""
+    environment = {"METIER_DATA_DIR": str(tmp_path / "data"), "PATH": os.environ["PATH"]}
+    probe = (
+        "import sys, time; from app.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'faiss', 'unstructured', 'openai', 'fastapi'} & set(sys.modules)\n"
+        "sys.stderr.write(f'\\n{time.process_time()} {sorted(heavy)}')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe, *command],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=Path.cwd(),
+        check=True,
+    )
+    seconds, _, heavy = done.stderr.splitlines()[-1].partition(" ")
+
+    assert heavy == "[]"
+    assert float(seconds) < 1

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from datetime import UTC
+
+import pytest
+
+from indexing import runs, store
+from indexing.documents import Failure, KnownFailure, SyncReport
+
+BROKEN = Failure("a.pdf", "parse", "It is damaged.", "Save it again.", "ParseError", "h1")
+
+
+@pytest.fixture
+def source(catalog):
+    with catalog.transaction() as session:
+        return store.add_source(session, "handbook", "folder", "/handbook")
+
+
+def run_of(session, run_id):
+    record = runs.run(session, run_id)
+    assert record is not None
+    return record
+
+
+def test_a_run_goes_from_running_to_its_report(catalog, source):
+    with catalog.transaction() as session:
+        run_id = runs.start_run(session, source.id)
+        started = run_of(session, run_id)
+        assert (started.state, started.report, started.finished_at) == ("running", {}, None)
+        assert started.started_at.tzinfo is UTC
+
+    with catalog.transaction() as session:
+        runs.update_run(session, run_id, {"listed": 3})
+        assert run_of(session, run_id).report == {"listed": 3}
+
+    report = SyncReport(run_id, "handbook", "succeeded", listed=3, seconds_by_stage={"parse": 0.5}, failures=(BROKEN,))
+    with catalog.transaction() as session:
+        runs.finish_run(session, report)
+
+    with catalog.reading() as session:
+        finished = run_of(session, run_id)
+        assert (finished.state, finished.source, finished.error) == ("succeeded", "handbook", None)
+        assert finished.finished_at is not None
+        assert finished.finished_at >= finished.started_at
+        assert finished.report == json.loads(json.dumps(asdict(report)))
+
+
+def test_the_newest_runs_come_first(catalog, source):
+    with catalog.transaction() as session:
+        other = store.add_source(session, "support", "push", "")
+        first, second, third = (runs.start_run(session, s.id) for s in (source, other, source))
+
+        assert [r.id for r in runs.runs(session)] == [third, second, first]
+        assert [r.id for r in runs.runs(session, source.id)] == [third, first]
+        assert [r.id for r in runs.runs(session, limit=1)] == [third]
+        assert runs.run(session, 4711) is None
+
+
+def test_a_run_whose_process_ended_is_failed_at_start_up_and_others_stay(catalog, source):
+    with catalog.transaction() as session:
+        done = runs.start_run(session, source.id)
+        runs.finish_run(session, SyncReport(done, "handbook", "succeeded"))
+        died = runs.start_run(session, source.id)
+
+        assert runs.abandon_runs(session) == 1
+        assert runs.abandon_runs(session) == 0
+
+        assert run_of(session, done).state == "succeeded"
+        assert (run_of(session, died).state, run_of(session, died).error) == (
+            "failed",
+            "The process ended before the run did.",
+        )
+
+
+def test_a_run_that_was_taken_for_dead_lives_on_when_it_reports(catalog, source):
+    with catalog.transaction() as session:
+        run_id = runs.start_run(session, source.id)
+        runs.abandon_runs(session)
+
+        runs.update_run(session, run_id, {"listed": 3})
+
+        assert (run_of(session, run_id).state, run_of(session, run_id).error) == ("running", None)
+
+
+def test_a_failure_is_kept_until_the_document_can_be_read(catalog, source):
+    with catalog.transaction() as session:
+        run_id = runs.start_run(session, source.id)
+        runs.record_failure(session, source.id, run_id, BROKEN, "v1", "p1")
+
+        (record,) = runs.failures(session)
+        assert (record.source, record.failure, record.attempts, record.run_id) == ("handbook", BROKEN, 1, run_id)
+        assert runs.known_failures(session, source.id) == {
+            "a.pdf": KnownFailure("a.pdf", "h1", "v1", "p1", 1, "parse", "ParseError")
+        }
+
+        runs.clear_failure(session, source.id, "a.pdf")
+        runs.clear_failure(session, source.id, "a.pdf")
+        assert runs.failures(session) == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "pipeline", "attempts"),
+    [
+        (BROKEN, "p1", 2),
+        (replace(BROKEN, content_hash="h2"), "p1", 1),
+        (BROKEN, "p2", 1),
+    ],
+)
+def test_attempts_count_while_bytes_and_pipeline_stay_the_same(catalog, source, failure, pipeline, attempts):
+    with catalog.transaction() as session:
+        runs.record_failure(session, source.id, None, BROKEN, "v1", "p1")
+        runs.record_failure(session, source.id, None, replace(failure, reason="Again."), "v2", pipeline)
+
+        (record,) = runs.failures(session, source.id)
+        assert (record.attempts, record.failure.reason) == (attempts, "Again.")
+
+
+def test_failures_are_of_one_source_or_of_all(catalog, source):
+    with catalog.transaction() as session:
+        other = store.add_source(session, "archive", "folder", "/archive")
+        for place in (source, other):
+            runs.record_failure(session, place.id, None, BROKEN, None, "p1")
+
+        assert [f.source for f in runs.failures(session)] == ["archive", "handbook"]
+        assert [f.source_id for f in runs.failures(session, other.id)] == [other.id]
+
+
+def test_runs_and_failures_go_with_their_source(catalog, source):
+    with catalog.transaction() as session:
+        run_id = runs.start_run(session, source.id)
+        runs.record_failure(session, source.id, run_id, BROKEN, None, "p1")
+
+        store.remove_source(session, source.id)
+
+        assert (runs.runs(session), runs.failures(session)) == ([], [])
