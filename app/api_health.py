@@ -80,7 +80,7 @@ def take_stock(measured: Metrics, parts: Parts, who: Principal) -> None:
         measured.failures.set(len(runs.failures(session)))
     measured.documents.set(counts.documents)
     measured.chunks.set(counts.chunks)
-    measured.waiting.set(getattr(parts.generator, "waiting", 0))
+    measured.generating.set(getattr(parts.generator, "busy", 0))
 
 
 @router.get("/openapi.json", operation_id="openapi", tags=["health"], include_in_schema=False)

@@ -8,8 +8,9 @@ import os
 import re
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,12 +21,15 @@ from indexing.errors import SettingsError
 if TYPE_CHECKING:
     from app.parts import Parts
     from app.settings import AppSettings
+    from app.specialists import Specialist
     from indexing.db import Catalog
     from indexing.documents import SourceRecord
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on (METIER_HOST).")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port (METIER_PORT); 0 takes a free one.")]
 
+#: Questions with known answers, one JSON object a line.
+GOLDEN = "golden.jsonl"
 #: Time for requests in progress when the server is told to stop.
 GRACE_S = 5
 
@@ -102,8 +106,10 @@ def quickstart(
     port: Port = None,
 ) -> None:
     """Index a folder, ask one question, print the cited answer, then serve."""
-    from app.cli_show import remark
+    from app.cli_ask import show_answer
+    from app.cli_show import remark, say
     from app.places import existing_folder
+    from app.specialists import DEFAULT
 
     settings = load_settings(host=host, port=port)
     folder, golden = documents_of(existing_folder(str(docs)))
@@ -111,11 +117,13 @@ def quickstart(
     quiet_logs("warning")
     with open_parts(settings) as parts:
         _index(parts, folder)
-        asked = question or first_question(parts, golden)
+        asked = (question, DEFAULT) if question else first_question(parts, golden)
         if asked is None:
             remark("No document could be read, so there is nothing to ask. `metier failures` says why.")
         else:
-            _ask(parts, asked)
+            say(f"\nQuestion: {asked[0]}\n")
+            show_answer(parts, *asked)
+            say("")
         if listener is not None:
             quiet_logs(settings.log_level)
             run_server(parts, listener)
@@ -124,15 +132,16 @@ def quickstart(
 
 
 def documents_of(folder: Path) -> tuple[Path, Path | None]:
-    """Return the folder to index and the golden set beside it.
+    """Return the folder to index and the golden set that belongs to it, if there is one.
 
-    Our ``examples/`` hold both; indexing the golden set too would answer its questions from itself.
+    In our ``examples/`` the documents are in ``handbook/`` and the golden set is beside it: indexed with them, it
+    would answer its questions from itself.
     """
-    golden = folder / "golden.jsonl"
-    if not golden.is_file():
-        return folder, None
-    inside = [d for d in sorted(folder.iterdir()) if d.is_dir()]
-    return (inside[0] if len(inside) == 1 else folder), golden
+    inside = folder / "handbook"
+    if (folder / GOLDEN).is_file() and inside.is_dir():
+        return inside, folder / GOLDEN
+    beside = folder.parent / GOLDEN
+    return folder, beside if folder.name == "handbook" and beside.is_file() else None
 
 
 def source_for(catalog: Catalog, folder: Path) -> SourceRecord:
@@ -163,32 +172,25 @@ def _index(parts: Parts, folder: Path) -> None:
             raise KeyboardInterrupt
 
 
-def first_question(parts: Parts, golden: Path | None) -> str | None:
-    """Return what to ask first: the golden set's first answerable question, or one made of a document's title."""
-    if golden is not None:
-        for line in golden.read_text(encoding="utf-8").splitlines():
-            entry: dict[str, Any] = json.loads(line) if line.strip() else {}
-            if entry.get("question") and entry.get("documents", entry.get("answer")):
-                return str(entry["question"])
+def first_question(parts: Parts, golden: Path | None) -> tuple[str, Specialist] | None:
+    """Return what to ask first, and whom: the golden set's first answerable question, or one made of a title.
+
+    A question made of a title is asked of somebody who answers in any case: it is there to show a citation.
+    """
+    from app.specialists import DEFAULT
     from indexing import store
 
+    if golden is not None:
+        entries = (json.loads(line) for line in golden.read_text(encoding="utf-8").splitlines() if line.strip())
+        return next(((str(entry["question"]), DEFAULT) for entry in entries if entry.get("answerable")), None)
     scope = local_scope(parts.catalog)
     with parts.catalog.reading() as session:
         documents = store.document_list(session, scope, limit=50)
     if not documents:
         return None
     fullest = max(documents, key=lambda d: d.chunks)
-    return f"{fullest.title} ?" if fullest.language == "fr" else f"{fullest.title}?"
-
-
-def _ask(parts: Parts, question: str) -> None:
-    from app.cli_ask import show_answer
-    from app.cli_show import say
-    from app.specialists import DEFAULT
-
-    say(f"\nQuestion: {question}\n")
-    show_answer(parts, question, DEFAULT)
-    say("")
+    question = f"Que dit « {fullest.title} » ?" if fullest.language == "fr" else f"What does “{fullest.title}” say?"
+    return question, replace(DEFAULT, threshold=0.0)
 
 
 def openapi() -> None:

@@ -13,7 +13,26 @@ from typing import TYPE_CHECKING
 import structlog
 
 if TYPE_CHECKING:
-    from structlog.typing import Processor
+    from structlog.typing import EventDict, Processor
+
+
+_CHATTY = (
+    "alembic",
+    "faiss",
+    "httpcore",
+    "httpx",
+    "openai",
+    "sentence_transformers",
+    "transformers",
+    "uvicorn",
+    "watchfiles",
+)
+
+
+def _of_a_library(_logger: object, _method: str, line: EventDict) -> EventDict:
+    """Give a library's line the key that all lines have."""
+    line.setdefault("action", "library")
+    return line
 
 
 def configure(level: str) -> None:
@@ -38,7 +57,7 @@ def configure(level: str) -> None:
     to_stderr = logging.StreamHandler(sys.stderr)
     to_stderr.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[*shared, _of_a_library],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
@@ -46,5 +65,5 @@ def configure(level: str) -> None:
     root.handlers = [to_stderr]
     root.setLevel(level.upper())
     # Libraries that tell what they do line by line: their warnings are enough.
-    for name in ("httpx", "httpcore", "openai", "sentence_transformers", "transformers", "watchfiles", "alembic"):
+    for name in _CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

@@ -45,7 +45,9 @@ class Metrics:
         self.failures = Gauge("metier_failures", "Documents that could not be read.", registry=self.registry)
         self.running = Gauge("metier_runs_in_progress", "Synchronisations going on now.", registry=self.registry)
         self.seq = Gauge("metier_changelog_seq", "Position of the change log.", registry=self.registry)
-        self.waiting = Gauge("metier_generator_waiting", "Questions waiting for the generator.", registry=self.registry)
+        self.generating = Gauge(
+            "metier_generator_questions", "Questions that the generator answers or has waiting.", registry=self.registry
+        )
 
     def watched(self, events: Iterator[Event]) -> Generator[Event, None, None]:
         """Yield *events* and count them; an answer whose reader leaves counts as cancelled."""

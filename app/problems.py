@@ -141,7 +141,10 @@ async def _on_own_error(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, errors.IndexingError)  # noqa: S101 -- registered for this class only; narrows the type
     status = status_of(type(exc))
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("Request failed.", action="request_failed", error=type(exc).__name__, exc_info=exc)
+        # A full disk or a database that is away needs its reason, not a trace; other reasons may name documents.
+        reason = exc.message if isinstance(exc, errors.CatalogError) else None
+        trace = exc if status == HTTPStatus.INTERNAL_SERVER_ERROR else None
+        log.error("Request failed.", action="request_failed", error=type(exc).__name__, reason=reason, exc_info=trace)
     return problem_of(exc, openai=_is_openai(request))
 
 

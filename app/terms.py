@@ -46,7 +46,7 @@ def content_terms(text: str, language: str = "und") -> list[str]:
     frame a question ("find", "need", "dit") are left out as well.
     """
     kept = (word for word in words(text) if fold(word) not in _STOP_WORDS)
-    return analyse(" ".join(kept), language)
+    return analyse(" ".join(kept), language).stems
 
 
 def numbers(text: str) -> frozenset[str]:

@@ -142,6 +142,7 @@ class SentenceEmbedder:
         """Return the model, loaded by the first call. The caller holds the lock."""
         if self._model is None:
             bound_torch(self._threads)
+            from safetensors import SafetensorError
             from sentence_transformers import SentenceTransformer
             from transformers.utils import logging
 
@@ -153,7 +154,7 @@ class SentenceEmbedder:
                     local_files_only=True,
                     model_kwargs={"use_safetensors": True, "dtype": "float32"},
                 )
-            except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as exc:
+            except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as exc:
                 raise ModelUnusable(f"METIER_EMBED_MODEL: {self._files.directory} cannot be loaded: {exc}.") from exc
             model.eval()
             self._model = model
@@ -183,7 +184,7 @@ def _use_bf16(precision: str, device: str) -> bool:
     if precision != "auto":
         return precision == "bf16"
     if device == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     # No public function tells; without the hardware bf16 is emulated and slower than fp32.
     known = (torch.cpu._is_avx512_bf16_supported(), torch.cpu._is_amx_tile_supported())  # noqa: SLF001
     return device == "cpu" and any(known)

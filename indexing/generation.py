@@ -160,7 +160,7 @@ def listed(home: Path) -> list[Path]:
     """Return the generations in *home*, newest first; [] when there is no such directory."""
     try:
         found = [path for path in home.iterdir() if path.name.startswith(_PREFIX)]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(found, key=lambda path: (_seq_of(path), path.stat().st_mtime if path.exists() else 0), reverse=True)
 

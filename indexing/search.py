@@ -50,7 +50,8 @@ class SearchIndex:
         self._building = threading.Lock()
         self._current: Snapshot | None = None
         self._tail_writer: keywords.KeywordWriter | None = None
-        self._probed: Generation | None = None
+        self._probed: Generation | None = None  # checked against this process's model
+        self._built = 0  # generations, by this object
 
     def snapshot(self) -> Snapshot:
         """Return what is searchable now: of the last refresh; the first call refreshes."""
@@ -80,20 +81,16 @@ class SearchIndex:
 
         *force* builds one in any case. Searching goes on meanwhile. Raises StorageFull.
         """
-        self.refresh()
         with self._building:
-            if not force and not self._is_due(self.snapshot()):
-                return False
-            probes = self._probe_vectors()
-            with self._catalog.reading() as session:
-                path = generation.build(
-                    session, self._cache, self._embedder.fingerprint, self._embedder.dimension, probes
-                )
-            with self._refreshing, self._catalog.reading() as session:
-                self._adopt(session, changelog.state(session))
-            generation.prune(path.parent, self._kept)
-            log.info("generation_published", generation=path.name, rows=len(self.snapshot()))
-            return True
+            before = self._built
+            self.refresh()
+            if self._built == before and (force or self._is_due(self.snapshot())):
+                probes = self._probe_vectors()
+                with self._catalog.reading() as session:
+                    self._build(session, probes)
+                with self._refreshing, self._catalog.reading() as session:
+                    self._adopt(session, changelog.state(session))
+            return self._built > before
 
     def check_model(self) -> None:
         """Compare the embedding model with the generation's probe vectors, once; put aside one that disagrees.
@@ -161,11 +158,18 @@ class SearchIndex:
             return None
         probes = self._probe_vectors()
         try:
-            generation.build(session, self._cache, self._embedder.fingerprint, self._embedder.dimension, probes)
+            self._build(session, probes)
         except (StorageFull, GenerationError) as exc:
             log.warning("generation_not_built", reason=exc.message, effect="everything is searched from memory")
             return None
         return self._newest(session)
+
+    def _build(self, session: Session, probes: dict[str, list[float]]) -> None:
+        """Build a generation of what *session* sees, and delete those that are one too many."""
+        path = generation.build(session, self._cache, self._embedder.fingerprint, self._embedder.dimension, probes)
+        generation.prune(path.parent, self._kept)
+        self._built += 1
+        log.info("generation_built", generation=path.name)
 
     def _begin(self, session: Session, base: Generation, state: CatalogState) -> None:
         """Make *base* and all changes after it the current snapshot."""

@@ -57,7 +57,7 @@ def face(
     settings: Any, *, pieces=("Every employee has 25 days ", "of paid leave [1]."), **overrides: Any
 ) -> Iterator[Face]:
     """Run the application on *settings* with fakes for embedder, parsers and generator."""
-    fakes = {
+    fakes: dict[str, Any] = {
         "embedder": HashEmbedder(),
         "parsers": FakeParsers(),
         "generator": ScriptedGenerator(pieces),

@@ -59,7 +59,7 @@ def _running(bin_folder: Path, folder: Path) -> Iterator[None]:
     options = ["-U", USER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
     subprocess.run([bin_folder / "initdb", "-D", data, *options], check=True, **run)
     # Nothing outlives the tests, so nothing is forced to disk; synchronous_commit stays as it comes: on.
-    options = ["-c", "listen_addresses=", "-c", "fsync=off", "-k", str(folder)]
+    options = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "autovacuum=off", "-k", str(folder)]
     process = subprocess.Popen([bin_folder / "postgres", "-D", data, *options], **run)
     try:
         yield

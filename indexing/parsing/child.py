@@ -39,6 +39,7 @@ def main() -> None:
             shutil.rmtree(scratch, ignore_errors=True)
         confine.die_with_parent(requests.fileno(), armed=False)
         _answer(answers, answer | {"memory_mb": _resident_mb()})
+    shutil.rmtree(Path.cwd(), ignore_errors=True)  # the service ended without closing its pool
 
 
 def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:

@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from indexing.errors import EmptyDocument, EncryptedDocument, ParseLimit, ParserMissing, UnsupportedFormat
+from indexing.parsing import libreoffice
 from indexing.parsing.detect import detect
 
 if TYPE_CHECKING:
@@ -38,18 +39,11 @@ READERS: dict[str, tuple[str, str]] = {
     "eml": ("mail", "read_eml"),
     "mbox": ("mail", "read_mbox"),
     "msg": ("mail", "read_msg"),
-    "doc": ("libreoffice", "read_converted"),
-    "ppt": ("libreoffice", "read_converted"),
-    "ods": ("libreoffice", "read_converted"),
-    "odp": ("libreoffice", "read_converted"),
-    "xlsb": ("libreoffice", "read_converted"),
-    "xlsxml": ("libreoffice", "read_converted"),
-    "writer": ("libreoffice", "read_converted"),
-    "drawing": ("libreoffice", "read_converted"),
-    "publisher": ("libreoffice", "read_converted"),
 }
 
 
+#: Formats that LibreOffice turns into one of the above.
+CONVERTED = ("doc", "ppt", "ods", "odp", "xlsb", "xlsxml", "writer", "drawing", "publisher")
 #: Formats for which LibreOffice gives a second opinion on a file that our own reader calls damaged, or finds empty.
 _SECOND_OPINION = {"docx": False, "pptx": False, "rtf": False, "odt": False, "xlsx": True, "xls": True}
 _SECOND_OPINION_S = 15.0
@@ -75,18 +69,18 @@ def read(job: Job) -> Parsed:
 
 def _second_opinion(job: Job, first: Exception) -> Parsed:
     """Return what LibreOffice finds in the file. Raises the *first* reader's error when it is no better."""
-    from indexing.parsing import libreoffice
-
     if not libreoffice.available() or job.seconds_left < _SECOND_OPINION_S:
         raise first
     try:
-        return libreoffice.read_converted(job)
+        return read_as(libreoffice.convert(job))
     except Exception as exc:
         raise first from exc
 
 
 def read_as(job: Job) -> Parsed:
     """Return what is in the file of *job*, whose format is known."""
+    if job.format in CONVERTED:
+        job = libreoffice.convert(job)
     module, function = READERS[job.format]
     reader: Callable[[Job], Parsed] = getattr(importlib.import_module(f"indexing.parsing.{module}"), function)
     parsed = reader(job)

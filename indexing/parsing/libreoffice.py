@@ -11,7 +11,6 @@ from indexing.errors import EncryptedDocument, ParseError, ParseLimit, ParserMis
 from indexing.parsing import archive
 
 if TYPE_CHECKING:
-    from indexing.documents import Parsed
     from indexing.parsing.job import Job
 
 #: format → (extension that LibreOffice should see, format to convert to)
@@ -47,10 +46,8 @@ def _program() -> str | None:
     return shutil.which("soffice") or shutil.which("libreoffice")
 
 
-def read_converted(job: Job) -> Parsed:
-    """Return what is in the file, by way of LibreOffice. Raises ParserMissing where that is not installed."""
-    from indexing.parsing.formats import read_as
-
+def convert(job: Job) -> Job:
+    """Return the job of reading the converted file. Raises ParserMissing where LibreOffice is not installed."""
     if job.format in ("ods", "odp", "xlsb"):
         archive.check(job.path, job.limits)
     program = _program()
@@ -77,4 +74,4 @@ def read_converted(job: Job) -> Parsed:
         if "password" in said.lower():
             raise EncryptedDocument
         raise ParseError(f"LibreOffice could not read it (exit status {done.returncode}).")
-    return read_as(dataclasses.replace(job, path=converted, format=target))
+    return dataclasses.replace(job, path=converted, format=target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import event
 
 from indexing.errors import EncryptedDocument
 from tests.faces import CONGES, LEAVE, QUESTION, face, sse_events, wait_until
@@ -224,3 +225,26 @@ def test_a_removed_source_takes_its_documents_along(open_face):
     assert removed.status_code == 204
     assert open_face.http.get("/v1/documents").json()["documents"] == []
     assert open_face.http.post("/v1/search", json={"question": QUESTION}).json()["passages"] == []
+
+
+def test_a_full_disk_is_507_loses_nothing_and_passes_by_itself(open_face):
+    source_id = open_face.filled()
+    engine = open_face.parts.catalog.engine
+    full = [True]
+
+    @event.listens_for(engine, "connect")
+    def limit(connection, _record):
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages if full[0] else 1_000_000}")
+
+    engine.dispose()
+    refused = open_face.push(source_id, "big.md", "# Big\n\n" + "Many words about leave. " * 800)
+    still = open_face.http.post("/v1/search", json={"question": QUESTION})
+    full[0] = False
+    engine.dispose()
+    stored = open_face.push(source_id, "big.md", "# Big\n\nMany words about leave.")
+
+    assert refused.status_code == 507
+    assert refused.json()["type"] == "urn:metier:problem:storage-full"
+    assert still.json()["passages"][0]["uri"] == "hr/leave.md"
+    assert stored.status_code == 201

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import main
+from app.cli_serve import documents_of
 from tests.faces import LEAVE
 
 METIER = [sys.executable, "-m", "app.cli"]
@@ -27,9 +28,9 @@ def metier(tmp_path, monkeypatch, capsys, sqlite_url):
 
     def run(*arguments):
         capsys.readouterr()
+        code: int | str = 0
         try:
             main([str(a) for a in arguments])
-            code = 0
         except SystemExit as exc:
             code = exc.code or 0
         printed = capsys.readouterr()
@@ -191,9 +192,14 @@ def test_a_port_in_use_is_named_before_models_are_loaded(metier):
     assert time.monotonic() - started < 5
 
 
-@pytest.mark.parametrize("command", [["--help"], ["sources", "list"], ["runs"]], ids=" ".join)
-def test_commands_that_need_no_model_start_quickly(command, tmp_path, sqlite_url):
-    """Under a second of processor time: wall clock would measure what else the machine does."""
+@pytest.mark.parametrize(
+    ("command", "seconds"),
+    [(["--help"], 0.5), (["sources", "list"], 1), (["runs"], 1), (["plan", "handbook"], 1.5)],
+    ids=["help", "sources", "runs", "plan"],
+)
+def test_commands_that_need_no_model_start_quickly(command, seconds, metier, folder, tmp_path):
+    """In seconds of processor time: wall clock would measure what else the machine does."""
+    metier("sources", "add", "handbook", folder)
     environment = {"METIER_DATA_DIR": str(tmp_path / "data"), "PATH": os.environ["PATH"]}
     probe = (
         "import sys, time; from app.cli import main\n"
@@ -210,7 +216,46 @@ def test_commands_that_need_no_model_start_quickly(command, tmp_path, sqlite_url
         cwd=Path.cwd(),
         check=True,
     )
-    seconds, _, heavy = done.stderr.splitlines()[-1].partition(" ")
+    spent, _, heavy = done.stderr.splitlines()[-1].partition(" ")
 
     assert heavy == "[]"
-    assert float(seconds) < 1
+    assert float(spent) < seconds
+
+
+def test_a_plan_lists_what_a_run_would_do(metier, folder):
+    metier("sources", "add", "handbook", folder)
+
+    assert "1 new" in metier("plan")[1]
+    assert json.loads(metier("plan", "handbook", "--json")[1])[0]["new"] == ["leave.md"]
+    assert json.loads(metier("sources", "list", "--json")[1])[0]["documents"] == 0
+
+
+def test_doctor_finds_a_change_log_that_somebody_else_wrote_to(metier, tmp_path):
+    healthy = metier("doctor", "--json")
+    with sqlite3.connect(tmp_path / "data" / "catalog.db") as connection:
+        connection.execute("UPDATE catalog SET log_hash = 'forged'")
+    connection.close()
+    ill = metier("doctor", "--json")
+
+    states = {c["name"]: c["state"] for c in json.loads(healthy[1])}
+    assert healthy[0] == 0, states
+    assert {states[name] for name in ("settings", "catalog", "change log", "model", "index", "generator")} == {"ok"}
+    assert ill[0] == 1
+    assert {c["name"]: c["state"] for c in json.loads(ill[1])}["change log"] == "failed"
+
+
+def test_doctor_says_which_setting_is_wrong(metier, monkeypatch):
+    monkeypatch.setenv("METIER_EMBED_MODEL", "./no-such-model")
+    code, out, _ = metier("doctor")
+
+    assert code == 1
+    assert "METIER_EMBED_MODEL" in out
+
+
+def test_quickstart_does_not_index_the_golden_set(tmp_path):
+    (tmp_path / "handbook").mkdir()
+    (tmp_path / "golden.jsonl").write_text("{}", encoding="utf-8")
+
+    assert documents_of(tmp_path) == (tmp_path / "handbook", tmp_path / "golden.jsonl")
+    assert documents_of(tmp_path / "handbook") == (tmp_path / "handbook", tmp_path / "golden.jsonl")
+    assert documents_of(tmp_path.parent) == (tmp_path.parent, None)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 from indexing import changelog, db, store
 from indexing.errors import CatalogError, CatalogUnavailable, StorageFull
 from indexing.tables import Table
+from tests import postgres
 from tests.catalogs import put
 from tests.postgres import PASSWORD
 
@@ -156,6 +157,21 @@ def test_a_connection_cut_in_a_transaction_is_unavailable_and_the_next_one_works
     catalog.close()
 
 
+def test_a_restart_of_the_database_is_noticed_before_the_next_transaction_begins(postgres_catalog_url):
+    catalog = db.open_catalog(postgres_catalog_url)
+    with catalog.reading() as session, catalog.reading() as other:  # two connections, idle afterwards
+        assert store.sources(session) == store.sources(other) == []
+    ours = "datname = current_database() AND pid <> pg_backend_pid()"
+    cut = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {ours}"
+    postgres.execute(make_url(postgres_catalog_url), cut)
+
+    with catalog.transaction() as session:
+        store.add_source(session, "handbook", "folder", "/handbook")
+    with catalog.reading() as session:
+        assert store.source_named(session, "handbook") is not None
+    catalog.close()
+
+
 def test_the_catalog_shows_its_address_without_the_password(postgres_catalog_url):
     catalog = db.open_catalog(postgres_catalog_url)
     catalog.close()
@@ -173,6 +189,7 @@ def test_a_refused_row_is_not_told(catalog):
 
     assert not isinstance(caught.value, CatalogUnavailable)
     assert "CONTENT" not in str(caught.value)
+    assert "parameters hidden" in str(caught.value.__cause__)
 
 
 def test_a_value_beyond_a_limit_of_postgresql_is_refused_and_not_taken_for_an_outage(postgres_catalog_url):

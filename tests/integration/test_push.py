@@ -76,10 +76,10 @@ def test_a_document_that_cannot_be_embedded_is_refused_whole(world, push):
         assert store.originals(session, world.source.id) == []
 
 
-@pytest.mark.parametrize("uri", ["", "  ", "a!/b", "a\nb", "a\0b", "x" * 2001, "\ud800"])
-def test_names_that_cannot_be_shown_are_refused(push, uri):
-    with pytest.raises(SourceError, match="cannot be used"):
-        push(uri, "text")
+def test_names_that_cannot_be_shown_are_refused(push):
+    for uri in ("", "  ", "a!/b", "a\nb", "a\0b", "x" * 2001, "\ud800"):
+        with pytest.raises(SourceError, match="cannot be used"):
+            push(uri, "text")
 
 
 def test_files_above_the_limit_and_files_that_are_not_there_are_refused(world, push, settings, tmp_path):

@@ -280,8 +280,8 @@ def test_deleting_nothing_writes_nothing(catalog, source):
         assert changelog.state(session).seq == 0
 
 
-@pytest.mark.parametrize("number", [40_000])
-def test_lists_of_ids_may_be_longer_than_sqlites_limit_of_parameters(catalog, source, number):
+def test_lists_of_ids_may_be_longer_than_any_limit_of_parameters(catalog, source):
+    number = 250_001  # as SQLite is built by Debian; 32,767 by its authors, 65,536 on PostgreSQL
     with catalog.transaction() as session:
         document_id = put(session, source.id, "a.txt", "A.")
         many = set(range(document_id, document_id + number))

@@ -486,21 +486,26 @@ def test_what_somebody_else_wrote_meanwhile_is_not_overwritten(world):
 def test_embeddings_that_are_swept_during_a_run_are_made_again(world):
     world.files.write("a.txt", prose(1))
     world.sync()
-    world.files.write("b.txt", prose(1))
     world.files.remove("a.txt")
+    world.files.write("b.txt", prose(1))
+    world.files.write("new.txt", prose("new"))
+    embed = world.embedder.embed_passages
     swept = []
 
-    original = world.embedder.token_spans
-
-    def sweep_meanwhile(text):
+    def sweep_meanwhile(texts):
+        """The text of b.txt was found to be embedded already; now it is not any more."""
         if not swept:
             with world.catalog.transaction() as session:
                 swept.append(store.sweep_embeddings(session))
-        return original(text)
+        return embed(texts)
 
-    world.embedder.token_spans = sweep_meanwhile
+    world.files.rename("b.txt", "b2.txt")
+    world.files.write("b2.txt", f"{prose(1)}\n\n# Of another size")
+    world.embedder.embed_passages = sweep_meanwhile
+
     assert world.sync().state == "succeeded"
-    assert [uri for uri, _ in world.indexed()] == ["b.txt"]
+    assert swept == [1]
+    assert prose(1) in {text for _, text in world.indexed()}
 
 
 # --- attachments ----------------------------------------------------------------------------------------------

@@ -1,0 +1,111 @@
+"""A causal model of ``transformers`` behind every face: a tiny one with random weights, built here."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+import openai
+import pytest
+
+from app.cli import main
+from app.testing import build_tiny_llama
+from app.wiring import build, close
+from indexing.testing import FakeParsers, HashEmbedder
+from tests.faces import BOLD, LEAVE, QUESTION, listening, sse_events, wait_until
+
+pytestmark = pytest.mark.network
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return build_tiny_llama(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def serving(settings, sqlite_url, model):
+    """A server whose generator is the model, with one document; yields (address, parts)."""
+    options = settings(port=0, generator="transformers", generator_model=str(model), answer_tokens=600, threads=1)
+    parts = build(options, embedder=HashEmbedder(), parsers=FakeParsers())
+    try:
+        with listening(parts) as url, httpx.Client(base_url=url) as http:
+            source_id = http.post("/v1/sources", json={"name": "handbook", "kind": "push"}).json()["id"]
+            http.put(f"/v1/sources/{source_id}/documents/leave.md", content=LEAVE.encode()).raise_for_status()
+            http.post("/v1/specialists", json=BOLD).raise_for_status()
+            yield url, parts
+    finally:
+        close(parts)
+
+
+def leave(url, path, body):
+    """Read the beginning of a streamed answer, leave, and return the moment of leaving."""
+    with httpx.stream("POST", f"{url}{path}", json=body, timeout=60) as response:
+        pieces = response.iter_raw()
+        for _ in range(5):
+            next(pieces)
+    return time.monotonic()
+
+
+def test_noise_is_streamed_and_then_abstained_from_because_it_cites_nothing(serving, model):
+    url, parts = serving
+    streamed = httpx.post(
+        f"{url}/v1/ask", json={"question": QUESTION, "specialist": "bold", "stream": True}, timeout=120
+    )
+    events = sse_events(streamed.text)
+
+    names = [name for name, _ in events]
+    assert names[0] == "sources"
+    assert names.count("token") > 20
+    assert names[-2:] in (["abstained", "done"], ["citations", "done"])
+    assert f'"generator": "{model}"' in events[-1][1]
+    assert parts.generator.busy == 0
+
+
+def test_a_client_that_leaves_stops_the_model_within_two_seconds(serving):
+    url, parts = serving
+
+    leave(url, "/v1/ask", {"question": QUESTION, "specialist": "bold", "stream": True})
+    assert wait_until(lambda: parts.generator.busy == 0) < 2
+
+    body = {"model": "bold", "messages": [{"role": "user", "content": QUESTION}], "stream": True}
+    leave(url, "/v1/chat/completions", body)
+    assert wait_until(lambda: parts.generator.busy == 0) < 2
+
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{url}/v1/ask", json={"question": QUESTION, "specialist": "bold"}, timeout=0.5)
+    assert wait_until(lambda: parts.generator.busy == 0) < 2
+
+
+def test_the_openai_client_streams_from_the_model(serving):
+    with openai.OpenAI(base_url=f"{serving[0]}/v1", api_key="unused", max_retries=0) as client:
+        stream = client.chat.completions.create(
+            model="bold", messages=[{"role": "user", "content": QUESTION}], stream=True
+        )
+        pieces = [next(stream) for _ in range(10)]
+        stream.close()
+
+    assert any(p.choices[0].delta.content for p in pieces)
+
+
+def test_the_command_line_shows_what_the_model_writes(serving, monkeypatch, capsys, model, tmp_path):
+    parts = serving[1]
+    monkeypatch.setenv("METIER_DATA_DIR", str(parts.settings.data_dir))
+    monkeypatch.setenv("METIER_GENERATOR", "transformers")
+    monkeypatch.setenv("METIER_GENERATOR_MODEL", str(model))
+    monkeypatch.setenv("METIER_ANSWER_TOKENS", "20")
+    (tmp_path / "handbook").mkdir()
+    (tmp_path / "handbook" / "leave.txt").write_text(LEAVE, encoding="utf-8")
+    main_until_exit("sources", "add", "folder", str(tmp_path / "handbook"))
+    main_until_exit("sync", "folder")
+    capsys.readouterr()
+
+    main_until_exit("ask", QUESTION, "--specialist", "bold")
+
+    assert len(capsys.readouterr().out) > 20
+
+
+def main_until_exit(*arguments):
+    try:
+        main(list(arguments))
+    except SystemExit as exc:
+        assert not exc.code, exc.code  # noqa: PT017 -- the command line always exits
