@@ -43,6 +43,7 @@ ANSWER_FEATURES = (
     "french",  # the question is French: the packaged embedding model is English
     "french_dense",  # its cosine counts differently
     "french_bm25",
+    "french_cosine",
 )
 SENTENCES_FOR_KIND = 5
 _LOGIT_LIMIT = 8.0
@@ -110,6 +111,7 @@ def answer_features(
         french,
         french * max(dense),
         french * bm25,
+        french * best.feature("cosine"),
     )
 
 

@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from app.events import Citation
+from app.quotable import quotable_spans
 from app.terms import content_terms, numbers
 from indexing.sentences import sentence_spans
 
@@ -152,7 +153,7 @@ def _verbatim(claim: str, text: str) -> tuple[int, int] | None:
     for candidate in ([quoted[1]] if quoted else []) + [claim]:
         words = ("".join(_SHAPES.get(each, re.escape(each)) for each in word) for word in candidate.split())
         if found := re.search(r"\s+".join(words), text):
-            touched = [(a, b) for a, b in sentence_spans(text) if a < found.end() and b > found.start()]
+            touched = [(a, b) for a, b in quotable_spans(text) if a < found.end() and b > found.start()]
             return touched[0][0], touched[-1][1]
     return None
 
@@ -165,7 +166,7 @@ def _best_sentence(claim: str, passage: Passage, language: str) -> tuple[int, in
         return None
     if figures - numbers(passage.text):
         return None  # the passage never states this number
-    spans = sentence_spans(passage.text)
+    spans = quotable_spans(passage.text)
     if "und" not in (language, passage.language) and language != passage.language:
         return _best_by_anchors(claim, passage.text, spans)
     windows = spans + [(a[0], b[1]) for a, b in pairwise(spans)]

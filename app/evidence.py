@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app.quotable import quotable_spans
 from app.terms import content_terms, fold, numbers
-from indexing.sentences import sentence_spans, words
+from indexing.sentences import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from indexing.embed import Embedder
 
 #: Sentences that the embedder looks at, best by shared words first: enough for 8 passages, and bounded for 50.
-SENTENCES_EMBEDDED = 32
+SENTENCES_EMBEDDED = 24
 LONGEST_SENTENCE = 1200  # characters; a table row or a run-on longer than this is cut at a word
 
 #: What is measured of each sentence, in the order of the weights.
@@ -35,6 +36,8 @@ SENTENCE_FEATURES = (
     "coverage_context",  # more of it by title and headings
     "cosine",  # of sentence and question
     "cosine_margin",  # how far above the mean of the sentences looked at
+    "cosine_french",  # the same two again for French questions: the packaged embedding model is English
+    "cosine_margin_french",
     "rank",  # 1 / (1 + rank of the passage)
     "kind_matches",  # it holds the kind of thing that is asked for
     "kind_fails",  # it does not
@@ -107,7 +110,7 @@ def weigh(
     vectors = embedder.embed_passages([each.text for each in candidates])
     cosines = vectors @ embedder.embed_questions([question])[0]
     rows = [
-        _features(question, candidate, wanted, float(cosine), float(cosine - cosines.mean()))
+        _features(question, language, candidate, wanted, (float(cosine), float(cosine - cosines.mean())))
         for candidate, cosine in zip(candidates, cosines, strict=True)
     ]
     return ranked(
@@ -137,7 +140,7 @@ def _candidates(index: int, passage: Passage, language: str) -> list[_Candidate]
     context = frozenset(content_terms(" ".join((passage.title, *passage.heading_path)), language))
     near: frozenset[str] = frozenset()
     found = []
-    for start, stop in sentence_spans(passage.text):
+    for start, stop in quotable_spans(passage.text):
         end = _cut(passage.text, start, stop)
         text = passage.text[start:end]
         own = frozenset(content_terms(text, language))
@@ -161,8 +164,9 @@ def _prescore(candidate: _Candidate, wanted: dict[str, float]) -> float:
 
 
 def _features(
-    question: str, candidate: _Candidate, wanted: dict[str, float], cosine: float, margin: float
+    question: str, language: str, candidate: _Candidate, wanted: dict[str, float], likeness: tuple[float, float]
 ) -> tuple[float, ...]:
+    cosine, margin = likeness
     own = coverage(wanted, candidate.own)
     near = coverage(wanted, candidate.own | candidate.near)
     context = coverage(wanted, candidate.own | candidate.near | candidate.context)
@@ -176,6 +180,8 @@ def _features(
         context - near,
         cosine,
         margin,
+        cosine if language == "fr" else 0.0,
+        margin if language == "fr" else 0.0,
         1 / (1 + candidate.passage),
         float(matches is True),
         float(matches is False),

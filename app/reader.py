@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_QUOTES = 3
 #: A further sentence is quoted when its probability is at least this share of the best one's:
 #: benchmarks/fit_abstention.py prints what other values give on the training questions.
-FURTHER_SHARE = 0.8
+FURTHER_SHARE = 0.6
 LONGEST_LIST = 600  # characters of a list that is quoted with the line that introduces it
 #: What the marker check would take for a citation ("[3]" of an encyclopedia) is shown in round brackets.
 _LOOKS_LIKE_MARKER = re.compile(r"[\[【](\^?[\d\s,;、–-]{1,40})[\]】]")

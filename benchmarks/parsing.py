@@ -71,7 +71,7 @@ def main() -> int:
     rows = [
         (folder, row)
         for folder in sorted(options.data.glob("parse_*"))
-        for row in _manifest(folder)
+        for row in manifest(folder)
         if not options.only or row["ext"] in options.only.split(",")
     ]
     started = time.monotonic()
@@ -98,7 +98,7 @@ def main() -> int:
     return 0 if good >= TARGET * expected else 1
 
 
-def _manifest(folder: Path) -> list[dict[str, str]]:
+def manifest(folder: Path) -> list[dict[str, str]]:
     with (folder / "norm" / "manifest.tsv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
 

@@ -96,7 +96,7 @@ class SourceShrunk(SourceError):
 class RunInProgress(SourceError):
     """Another run of this source is going on."""
 
-    default_remedy = "Wait for it to end, or cancel it; `metier runs` shows it."
+    default_remedy = "Wait for it to end; its progress is in the list of runs."
 
 
 class ItemUnreadable(SourceError):

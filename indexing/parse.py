@@ -8,6 +8,7 @@ for itself are in ``parsing/confine.py``; those that must hold even when it lies
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import selectors
@@ -20,7 +21,7 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from indexing.documents import BLOCK_KINDS, Attachment, Block, Parsed
 from indexing.errors import PARSE_ERRORS, EmptyDocument, ParseError, ParseLimit
@@ -32,12 +33,15 @@ if TYPE_CHECKING:
     from indexing.settings import IndexingSettings
 
 #: Changes whenever the blocks of any file could come out differently: then documents are parsed again.
-PARSER_VERSION = "1"
+PARSER_VERSION = "2"
 
 #: A child is replaced after this many files, or when it holds this share of the memory that it may use.
 _FILES_PER_CHILD = 400
 _MEMORY_SHARE = 0.5
 _START_TIMEOUT_S = 60.0
+#: Names of the children's directories, and of the file in each that its owner keeps locked.
+_PREFIX = "metier-parser-"
+_LOCK = "owner.lock"
 #: The children's programs are looked for here and nowhere else: the user's environment does not reach them.
 _PATH = "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin:/snap/bin"
 
@@ -48,8 +52,8 @@ class _Child:
 
     process: subprocess.Popen[bytes]
     directory: Path
+    lock: IO[bytes]
     files: int = 0
-    memory_mb: int = 0
 
     def kill(self) -> None:
         """End the process, everything in its group, and its directory. Safe to call twice."""
@@ -61,6 +65,7 @@ class _Child:
                     pipe.close()
         self.process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
+        self.lock.close()
 
 
 class ParserPool:
@@ -173,7 +178,8 @@ class ParserPool:
 
     def _start(self) -> _Child:
         """Return a new child that is ready to read."""
-        directory = Path(tempfile.mkdtemp(prefix="metier-parser-"))
+        _remove_stale_directories()
+        directory, lock = _private_directory()
         package_root = Path(__file__).resolve().parent.parent
         with (directory / "stderr").open("wb") as stderr:
             process = subprocess.Popen(
@@ -185,7 +191,7 @@ class ParserPool:
                 env=_environment(directory, package_root),
                 start_new_session=True,  # a group of its own: killed with all that it started
             )
-        child = _Child(process, directory)
+        child = _Child(process, directory, lock)
         try:
             _receive(child, _START_TIMEOUT_S, 1 << 16)
         except (TimeoutError, EOFError, OverflowError) as exc:
@@ -232,6 +238,35 @@ class ParserPool:
         memory = answer.get("memory_mb", 0)
         small = isinstance(memory, int) and memory < self._limits.memory_mb * _MEMORY_SHARE
         return small and child.files < _FILES_PER_CHILD
+
+
+def _private_directory() -> tuple[Path, IO[bytes]]:
+    """Return a new directory and the lock on it, which the kernel frees when this process ends, however it ends."""
+    while True:
+        directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        try:
+            lock = (directory / _LOCK).open("xb")
+        except FileNotFoundError:  # another service took it for stale before it was locked, here and below
+            continue
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if (directory / _LOCK).exists():
+                return directory, lock
+        lock.close()
+
+
+def _remove_stale_directories() -> None:
+    """Remove the directories of services that were killed while a child was reading: nobody holds their lock."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # it is gone by now, or not ours to touch
+            if directory.is_symlink() or directory.lstat().st_uid != os.geteuid():
+                continue
+            if not (directory / _LOCK).exists():
+                directory.rmdir()  # fails unless it is empty: its owner ended before it could lock it
+                continue
+            with (directory / _LOCK).open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its owner lives
+                shutil.rmtree(directory, ignore_errors=True)
 
 
 def _environment(directory: Path, package_root: Path) -> dict[str, str]:

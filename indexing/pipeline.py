@@ -8,6 +8,7 @@ Nothing needs publishing afterwards: the change log says what is new, and the ne
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import asdict, dataclass, field
@@ -24,7 +25,7 @@ from indexing.push import delete_document, push_document
 from indexing.reading import Reader, hashed, read_ahead
 from indexing.sources import SOURCES, open_source
 from indexing.tally import Tally
-from indexing.writing import Prepared, Writer, name_of, prepare, write
+from indexing.writing import Cancelled, Prepared, Writer, name_of, prepare, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -136,8 +137,11 @@ def _sync(run: _Run, *, confirm_deletions: bool) -> None:
 
     arrived = {raw.uri for _, raw in moved}
     tasks = [task for task in work.tasks if task.item.uri not in arrived]
-    writer = Writer(indexing.catalog, indexing.embedder, source, pipeline, run.run_id, attachments_of(known), failures)
-    _read_and_write(run, reader, writer, tasks)
+    writer = Writer(
+        indexing.catalog, indexing.embedder, source, pipeline, run.run_id, attachments_of(known), failures, run.cancel
+    )
+    with contextlib.suppress(Cancelled):
+        _read_and_write(run, reader, writer, tasks)
 
 
 def _move_and_delete(
@@ -196,7 +200,8 @@ def _read_and_write(run: _Run, reader: Reader, writer: Writer, tasks: Sequence[T
 
 
 def _is_full(batch: Sequence[Prepared]) -> bool:
-    return len(batch) >= _BATCH_DOCUMENTS or sum(len(one.texts()) for one in batch) >= _BATCH_TEXTS
+    chunks = sum(len(member.chunks) for one in batch for member in one.family())
+    return len(batch) >= _BATCH_DOCUMENTS or chunks >= _BATCH_TEXTS
 
 
 def _write_batch(run: _Run, writer: Writer, batch: Sequence[Prepared]) -> None:

@@ -9,6 +9,7 @@ it goes; the failure row says why.
 from __future__ import annotations
 
 import mimetypes
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,13 @@ if TYPE_CHECKING:
     from indexing.reading import Reading
 
 _TITLE_CHARACTERS = 500
+#: Texts given to the model at a time: between two slices a run can be cancelled.
+_SLICE_TEXTS = 256
 _STORE_ATTEMPTS = 3
+
+
+class Cancelled(Exception):
+    """The run was cancelled between two batches of the embedding model; the documents of this batch are not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,7 @@ class Writer:
     run_id: int | None = None
     attachments: Mapping[int, Sequence[KnownDocument]] = field(default_factory=dict)  # by the id of their parent
     failures: Mapping[str, KnownFailure] = field(default_factory=dict)
+    cancel: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +107,15 @@ def prepare(writer: Writer, reading: Reading) -> Prepared:
 def write(writer: Writer, batch: Sequence[Prepared]) -> Written:
     """Embed the batch together, then store each document in its own transaction.
 
-    Raises StorageFull and CatalogUnavailable (what was stored before stays) and ModelUnusable. Any other trouble is
-    the failure of one document.
+    Raises StorageFull and CatalogUnavailable (what was stored before stays), ModelUnusable and Cancelled. Any other
+    trouble is the failure of one document.
     """
     written = Written()
     started = time.monotonic()
     vectors: dict[str, bytes] = {}
     try:
         vectors = embed_missing(writer, {key: text for one in batch for key, text in one.texts().items()})
-    except ModelUnusable:
+    except (ModelUnusable, Cancelled, CatalogUnavailable):
         raise
     except Exception as exc:  # noqa: BLE001 -- the boundary of one document, once it is known which
         if len(batch) > 1:  # one of them is to blame: find out which
@@ -120,7 +128,7 @@ def write(writer: Writer, batch: Sequence[Prepared]) -> Written:
     for one in batch:
         try:
             counts, failures = _store_alone(writer, one, vectors)
-        except (StorageFull, CatalogUnavailable, ModelUnusable):
+        except (StorageFull, CatalogUnavailable, ModelUnusable, Cancelled):
             raise
         except Exception as exc:  # noqa: BLE001 -- the boundary of one document: it fails, the run goes on
             counts, failures = _store_alone(writer, Prepared(_failed(one.reading, "store", exc)), {})
@@ -133,14 +141,17 @@ def write(writer: Writer, batch: Sequence[Prepared]) -> Written:
 
 
 def embed_missing(writer: Writer, texts: Mapping[str, str]) -> dict[str, bytes]:
-    """Return fp16 vectors for those of *texts* (hash → text) that the catalog has none for."""
+    """Return fp16 vectors for those of *texts* (hash → text) that the catalog has none for. Raises Cancelled."""
     with writer.catalog.reading() as session:
         missing = sorted(store.missing_embeddings(session, texts.keys(), writer.embedder.fingerprint))
-    if not missing:
-        return {}
-    vectors = writer.embedder.embed_passages([texts[text_hash] for text_hash in missing])
-    rows = vectors.astype("<f2")
-    return {text_hash: row.tobytes() for text_hash, row in zip(missing, rows, strict=True)}
+    vectors: dict[str, bytes] = {}
+    for first in range(0, len(missing), _SLICE_TEXTS):
+        if writer.cancel.is_set():
+            raise Cancelled
+        hashes = missing[first : first + _SLICE_TEXTS]
+        rows = writer.embedder.embed_passages([texts[text_hash] for text_hash in hashes]).astype("<f2")
+        vectors |= {text_hash: row.tobytes() for text_hash, row in zip(hashes, rows, strict=True)}
+    return vectors
 
 
 def _store_alone(

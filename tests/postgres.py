@@ -59,7 +59,8 @@ def _running(bin_folder: Path, folder: Path) -> Iterator[None]:
     options = ["-U", USER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
     subprocess.run([bin_folder / "initdb", "-D", data, *options], check=True, **run)
     # Nothing outlives the tests, so nothing is forced to disk; synchronous_commit stays as it comes: on.
-    options = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "autovacuum=off", "-k", str(folder)]
+    without = ("listen_addresses=", "fsync=off", "full_page_writes=off", "autovacuum=off")
+    options = ["-k", str(folder), *(word for setting in without for word in ("-c", setting))]
     process = subprocess.Popen([bin_folder / "postgres", "-D", data, *options], **run)
     try:
         yield
@@ -89,7 +90,7 @@ def execute(url: URL, statement: str) -> None:
 def database(server_url: URL, template: str = TEMPLATE_OF_ALL) -> Iterator[URL]:
     """Yield the address of a new database, a copy of *template*, that is dropped in the end."""
     name = f"metier_{uuid.uuid4().hex[:12]}"
-    execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     try:
         yield server_url.set(database=name)
     finally:

@@ -73,8 +73,8 @@ class Company:
             store.delete_documents(session, document_ids)
 
     def ask(self, index: Any, question: str, **options: Any) -> Retrieval:
-        options = {"scope": EVERYTHING, "top_k": 5} | options
-        return retrieve(question, catalog=self.catalog, index=index, embedder=self.embedder, **options)
+        chosen: dict[str, Any] = {"scope": EVERYTHING, "top_k": 5, **options}
+        return retrieve(question, catalog=self.catalog, index=index, embedder=self.embedder, **chosen)
 
 
 def answers(

@@ -1,11 +1,12 @@
-"""HTML, Markdown, EPUB, and what pandoc turns into HTML: RST, Org, RTF and ODT."""
+"""HTML, Markdown and EPUB; RST, Org and RTF through ``unstructured``; ODT by way of pandoc's HTML."""
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from indexing.documents import Parsed
@@ -14,11 +15,15 @@ from indexing.parsing import archive
 from indexing.parsing.blocks import Page, clean
 from indexing.parsing.decode import decode, read_text
 from indexing.parsing.html import add_html
+from indexing.parsing.properties import sensible_title
+from indexing.parsing.upstream import add_elements, reader
 
 if TYPE_CHECKING:
     from indexing.parsing.job import Job
 
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w:-]+)", re.IGNORECASE)
+_ORG_TITLE = re.compile(r"^#\+title:[ \t]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
+_RTF_TITLE = re.compile(r"\{\\title\s+([^{}]*)\}")
 
 
 def read_html(job: Job) -> Parsed:
@@ -43,20 +48,61 @@ def read_markdown(job: Job) -> Parsed:
     return _parsed(page, title)
 
 
-def read_by_pandoc(job: Job) -> Parsed:
-    """Return the text of an RST, Org, RTF or ODT file, by way of pandoc's HTML."""
-    import pypandoc
-
-    if job.format == "odt":
-        archive.check(job.path, job.limits)
+def read_by_unstructured(job: Job) -> Parsed:
+    """Return the text of an RST, Org or RTF file. Its title is the one that it states, else its first heading."""
+    data = job.path.read_bytes()
+    if job.format != "rtf":  # which says itself how it is encoded; of the others pandoc reads UTF-8 alone
+        data = decode(data).replace("\r\n", "\n").encode()
+    partition = reader(job.format, f"partition_{job.format}")
     try:
-        markup = pypandoc.convert_file(
-            str(job.path), "html", format=job.format, sandbox=True, extra_args=["--standalone"]
-        )
+        elements = partition(file=io.BytesIO(data), languages=[""], detect_language_per_element=False)
     except RuntimeError as exc:
-        raise ParseError(f"The {job.format.upper()} file is damaged: {' '.join(str(exc).split())[:200]}.") from exc
+        raise _damaged(job, exc) from exc
     page = Page(job.limits.output_mb << 20)
-    return _parsed(page, add_html(page, markup))
+    add_elements(page, elements)
+    return _parsed(page, sensible_title(_stated_title(job.format, data)))
+
+
+def _stated_title(form: str, data: bytes) -> str | None:
+    """Return the title in the head of an Org or RTF file, which is lost on the way through pandoc's HTML; else None."""
+    if form == "org":
+        found = _ORG_TITLE.search(data.decode("utf-8", "replace"))
+        return found[1] if found else None
+    titles = _RTF_TITLE.findall(data.decode("latin-1")) if form == "rtf" else []
+    if not titles:
+        return None
+    # The last one wins: Word writes it once more in Unicode, each such letter followed by one for older readers.
+    title = re.sub(r"\\u(-?\d+) ?(?:\\'[0-9a-fA-F]{2}|\?)?", lambda match: chr(int(match[1]) % 65536), titles[-1])
+    return re.sub(r"\\'([0-9a-fA-F]{2})", lambda match: bytes.fromhex(match[1]).decode("cp1252", "replace"), title)
+
+
+def read_odt(job: Job) -> Parsed:
+    """Return the text of an OpenDocument text, by way of pandoc's HTML; its title from its properties."""
+    import pypandoc
+    from lxml import etree
+
+    archive.check(job.path, job.limits)
+    try:
+        markup = pypandoc.convert_file(str(job.path), "html", format="odt", sandbox=True)
+    except RuntimeError as exc:
+        raise _damaged(job, exc) from exc
+    page = Page(job.limits.output_mb << 20)
+    add_html(page, markup)
+    with zipfile.ZipFile(job.path) as package:
+        properties = package.read("meta.xml") if "meta.xml" in package.namelist() else b"<none/>"
+    root = etree.fromstring(properties, _xml_parser())
+    title = None if root is None else root.xpath("string(//*[local-name()='meta']/*[local-name()='title'])")
+    return _parsed(page, sensible_title(title))
+
+
+def _damaged(job: Job, cause: Exception) -> ParseError:
+    return ParseError(f"The {job.format.upper()} file is damaged: {' '.join(str(cause).split())[:200]}.")
+
+
+def _xml_parser() -> Any:
+    from lxml import etree
+
+    return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, recover=True)
 
 
 def read_epub(job: Job) -> Parsed:
@@ -64,7 +110,7 @@ def read_epub(job: Job) -> Parsed:
     from lxml import etree
 
     archive.check(job.path, job.limits)
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, recover=True)
+    parser = _xml_parser()
     page = Page(job.limits.output_mb << 20)
     with zipfile.ZipFile(job.path) as book:
         names = set(book.namelist())

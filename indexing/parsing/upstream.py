@@ -28,10 +28,11 @@ def reader(module: str, function: str) -> Callable[..., list[Any]]:
     return found
 
 
-def add_elements(page: Page, elements: Iterable[Any], headings: Mapping[str, int]) -> None:
+def add_elements(page: Page, elements: Iterable[Any], headings: Mapping[str, int] | None = None) -> None:
     """Add ``unstructured``'s *elements* to *page*.
 
-    *headings*: text of each real heading → its level. ``unstructured`` also calls short lines titles; those are text.
+    *headings*: text of each real heading → its level, for readers that also call short lines titles; those are text.
+    None for readers that give that name to ``<h1>`` to ``<h6>`` alone: then the depth of the element counts.
     """
     from lxml import html
 
@@ -43,7 +44,9 @@ def add_elements(page: Page, elements: Iterable[Any], headings: Mapping[str, int
             page.number = number
         text = element.text or ""
         key = " ".join(text.split())
-        if category in _TEXTS and key in headings:
+        if headings is None and category == "Title":
+            page.heading(text, (metadata.category_depth or 0) + 1)
+        elif headings and category in _TEXTS and key in headings:
             page.heading(text, headings[key])
         elif category == "Table":
             markup = metadata.text_as_html

@@ -236,9 +236,8 @@ def test_a_file_that_is_replaced_while_it_is_read_gives_bytes_of_one_moment(root
             into.mkdir()
             try:
                 raw = FolderSource(root).fetch(Item("a.bin", ""), into)
-            except ItemUnreadable as exc:
-                assert "being written" in exc.message
-                given_up += 1
+            except ItemUnreadable:
+                given_up += 1  # it never held still
             else:
                 content = raw.path.read_bytes()
                 assert len(set(content)) == 1

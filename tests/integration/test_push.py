@@ -23,11 +23,19 @@ def push(world, tmp_path):
     """Return a function that pushes text under a uri."""
 
     def pushed(uri, text):
-        file = tmp_path / "upload"
+        file = tmp_path / f"upload{len(list(tmp_path.iterdir()))}"
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
         return push_document(world.indexing, world.source, uri, file)
 
     return pushed
+
+
+def original(world, uri):
+    """Return the bytes that are kept under *uri*."""
+    with world.catalog.reading() as session:
+        found = store.original_content(session, world.source.id, uri)
+    assert found is not None
+    return found.content
 
 
 def test_an_acknowledged_document_is_in_the_index_rows_with_its_original(world, push):
@@ -35,8 +43,7 @@ def test_an_acknowledged_document_is_in_the_index_rows_with_its_original(world, 
 
     assert world.known()["hr/leave.txt"].id == number
     assert world.indexed() == [("hr/leave.txt", "Leave is 25 days.")]
-    with world.catalog.reading() as session:
-        assert store.original_content(session, world.source.id, "hr/leave.txt").content == b"Leave is 25 days."
+    assert original(world, "hr/leave.txt") == b"Leave is 25 days."
 
 
 def test_pushing_again_replaces_the_document_under_the_same_id(world, push):
@@ -61,8 +68,7 @@ def test_a_document_that_cannot_be_read_is_refused_and_the_older_version_stays(w
 
     assert world.text("a") == "one"
     assert world.failures() == {}
-    with world.catalog.reading() as session:
-        assert store.original_content(session, world.source.id, "a").content == b"one"
+    assert original(world, "a") == b"one"
 
 
 def test_a_document_that_cannot_be_embedded_is_refused_whole(world, push):
@@ -128,7 +134,7 @@ def test_a_sync_never_puts_back_what_was_pushed_over_or_deleted_meanwhile(world,
     push("a", "old a")
     push("b", "old b")
     world.settings = settings(chunk_tokens=100)
-    done = []
+    done: list[int] = []
 
     def meanwhile(progress):
         if progress.done == 1 and not done:
@@ -140,6 +146,26 @@ def test_a_sync_never_puts_back_what_was_pushed_over_or_deleted_meanwhile(world,
 
     assert world.text("a") == "new a"
     assert world.text("b") is None
+
+
+def test_a_push_that_was_overtaken_is_done_again_with_all_its_attachments(world, push):
+    overtaken: list[str] = []
+
+    def mail(path, workdir):
+        content = path.read_text()
+        if content == "second" and not overtaken:
+            overtaken.append(content)
+            push("m.eml", "third, without attachment")
+        (workdir / "1").write_text("attached")
+        attachments = () if content.startswith("third") else (Attachment("b.txt", workdir / "1"),)
+        return Parsed((Block(content),), attachments=attachments)
+
+    world.parsers.answers["m.eml"] = mail
+    push("m.eml", "first")
+    push("m.eml", "second")
+
+    assert overtaken
+    assert dict(world.indexed()) == {"m.eml": "second", "m.eml!/b.txt": "attached"}
 
 
 def test_a_push_clears_the_failure_of_its_document(world, push):
@@ -167,9 +193,7 @@ def test_pushes_of_one_document_at_the_same_time_leave_one_whole_version(world, 
     for thread in threads:
         thread.join()
 
-    with world.catalog.reading() as session:
-        original = store.original_content(session, world.source.id, "a").content.decode()
-    assert world.indexed() == [("a", original)]
+    assert world.indexed() == [("a", original(world, "a").decode())]
     assert len(refused) < 6
 
 

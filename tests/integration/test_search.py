@@ -301,3 +301,20 @@ def test_a_model_that_gives_other_vectors_under_the_same_name_is_noticed(company
     home = next(company.settings.cache_dir.iterdir())
     assert any(path.name.startswith("bad-") for path in home.iterdir())
     assert index.snapshot().generation.probes["4.2"] == pytest.approx(Changed(64).embed_questions(["4.2"])[0].tolist())
+
+
+def test_an_old_row_that_joins_the_tail_after_newer_ones_keeps_its_scores(company):
+    board = company.acl("board")
+    old = company.put("old.md", "Le badge ouvre le parking.")
+    index = company.index()
+    index.publish()
+    for number in range(3):
+        company.put(f"{number}.md", f"badge parking {number}")
+        index.refresh()
+    with company.catalog.transaction() as session:
+        store.set_acl(session, [old], board)
+    scope = Scope(1, frozenset({1, board}))
+
+    assert len(company.ask(index, "badge parking", scope=scope).passages) == 4
+    chunks = index.snapshot().tail.chunks
+    assert chunks.tolist() == sorted(chunks.tolist())

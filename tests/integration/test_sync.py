@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import random
+import signal
+import subprocess
+import sys
+import textwrap
 import threading
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from indexing import runs, store
-from indexing.documents import Attachment, Block, Parsed
+from indexing.documents import Attachment, Block, Parsed, Progress
 from indexing.errors import (
     EncryptedDocument,
     ModelUnusable,
@@ -129,7 +134,7 @@ def test_the_report_is_kept_with_the_run(twenty):
 def test_progress_counts_up_to_the_total(world):
     for number in range(5):
         world.files.write(f"{number}.txt", prose(number))
-    seen = []
+    seen: list[Progress] = []
     world.sync(on_progress=seen.append)
 
     read = [progress for progress in seen if progress.stage == "read"]
@@ -415,11 +420,74 @@ def test_a_cancelled_run_keeps_what_was_stored_and_the_next_one_goes_on(world):
     for number in range(40):
         world.files.write(f"{number:02}.txt", prose(number))
     cancel = threading.Event()
-    report = world.sync(cancel=cancel, on_progress=lambda progress: progress.done >= 10 and cancel.set())
+
+    def cancel_in_the_middle(progress):
+        if progress.done >= 10:
+            cancel.set()
+
+    report = world.sync(cancel=cancel, on_progress=cancel_in_the_middle)
 
     assert report.state == "cancelled"
     assert len(world.known()) == report.added < 40
     assert world.sync().added == 40 - report.added
+
+
+def test_a_large_document_is_cancelled_between_two_slices_of_the_model(world):
+    world.files.write("book.txt", "\n\n".join(f"# Chapter {number}\n\n{prose(number, 2)}" for number in range(400)))
+    cancel = threading.Event()
+    embed = world.embedder.embed_passages
+
+    def embed_and_cancel(texts):
+        cancel.set()
+        return embed(texts)
+
+    world.embedder.embed_passages = embed_and_cancel
+
+    assert world.sync(cancel=cancel).state == "cancelled"
+    assert len(world.embedder.seen) < 400
+    assert world.known() == {}
+
+
+def test_a_killed_run_keeps_whole_documents_and_the_next_one_goes_on(world, tmp_path):
+    """A real process dies by SIGKILL in the middle of a run."""
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for number in range(60):
+        (folder / f"{number:02}.txt").write_text(prose(number, 3))
+    with world.catalog.transaction() as session:
+        world.source = store.add_source(session, "folder", "folder", str(folder))
+    program = textwrap.dedent("""
+        import os, signal, sys
+        from indexing import store
+        from indexing.db import open_catalog
+        from indexing.pipeline import Indexing, sync_source
+        from indexing.settings import IndexingSettings
+        from indexing.testing import FakeParsers, HashEmbedder
+
+        settings = IndexingSettings(data_dir=sys.argv[1])
+        catalog = open_catalog(settings.database)
+        with catalog.reading() as session:
+            source = store.source_named(session, "folder")
+
+        def die(progress):
+            if progress.done >= 40:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sync_source(Indexing(catalog, HashEmbedder(), FakeParsers(), settings), source, on_progress=die)
+    """)
+    root = Path(__file__).parents[2]
+    killed = subprocess.run(
+        [sys.executable, "-c", program, world.settings.data_dir], cwd=root, check=False, timeout=120
+    )
+    assert killed.returncode == -signal.SIGKILL
+    survived = world.known()
+    assert len(survived) < 60
+    assert {uri for uri, _ in world.indexed()} == set(survived)
+
+    report = world.sync()
+
+    assert (report.state, report.added, report.unchanged) == ("succeeded", 60 - len(survived), len(survived))
+    assert [run.state for run in world.runs()] == ["succeeded", "failed"]
 
 
 def test_two_runs_of_one_source_exclude_each_other(world):
@@ -487,20 +555,18 @@ def test_embeddings_that_are_swept_during_a_run_are_made_again(world):
     world.files.write("a.txt", prose(1))
     world.sync()
     world.files.remove("a.txt")
-    world.files.write("b.txt", prose(1))
-    world.files.write("new.txt", prose("new"))
+    world.files.write("b.txt", "an old chunk and a new one")
+    world.parsers.answers["b.txt"] = Parsed((Block(prose(1)), Block(prose("new"), heading_path=("New",))))
     embed = world.embedder.embed_passages
-    swept = []
+    swept: list[int] = []
 
     def sweep_meanwhile(texts):
-        """The text of b.txt was found to be embedded already; now it is not any more."""
+        """The old chunk was found to be embedded already; now it is not any more."""
         if not swept:
             with world.catalog.transaction() as session:
                 swept.append(store.sweep_embeddings(session))
         return embed(texts)
 
-    world.files.rename("b.txt", "b2.txt")
-    world.files.write("b2.txt", f"{prose(1)}\n\n# Of another size")
     world.embedder.embed_passages = sweep_meanwhile
 
     assert world.sync().state == "succeeded"

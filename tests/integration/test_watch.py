@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import queue
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
 from indexing.errors import SourceError
 from indexing.watch import watch_source
 from tests.worlds import World
+
+if TYPE_CHECKING:
+    from indexing.documents import SyncReport
 
 
 @pytest.fixture
@@ -18,7 +22,7 @@ def watched(sqlite_catalog, settings, tmp_path):
     folder = tmp_path / "docs"
     folder.mkdir()
     world = World(sqlite_catalog, settings(), kind="folder", location=str(folder))
-    reports: queue.Queue = queue.Queue()
+    reports: queue.Queue[SyncReport] = queue.Queue()
     stop = threading.Event()
     thread = threading.Thread(
         target=watch_source, args=(world.indexing, world.source, stop), kwargs={"on_report": reports.put}

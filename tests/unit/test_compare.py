@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from indexing.compare import (
@@ -30,8 +32,8 @@ def failed(uri, *, tag="v1", pipeline="failures", attempts=1, stage="parse", err
 
 
 def work_of(items, documents=(), failed_before=(), **listing):
-    listing = Listing(tuple(Item(uri, tag) for uri, tag in items.items()), **listing)
-    return compare(listing, {d.uri: d for d in documents}, {f.uri: f for f in failed_before}, PIPELINE)
+    listed = Listing(tuple(Item(uri, tag) for uri, tag in items.items()), **listing)
+    return compare(listed, {d.uri: d for d in documents}, {f.uri: f for f in failed_before}, PIPELINE)
 
 
 def reasons(work):
@@ -97,7 +99,7 @@ def test_only_items_of_equal_size_are_hashed_to_find_renames_and_each_gone_docum
     candidates = rename_candidates(work)
     assert [task.item.uri for task in candidates] == ["b", "c"]
 
-    raws = [(task, RawDocument(task.item.uri, None, "hash", 5)) for task in candidates]
+    raws = [(task, RawDocument(task.item.uri, Path(), "hash", 5)) for task in candidates]
     assert [(document.uri, raw.uri) for document, raw in moves(work, raws, PIPELINE)] == [("a", "b")]
 
 
@@ -105,7 +107,7 @@ def test_a_document_of_an_older_pipeline_is_read_again_and_not_moved():
     listing = Listing((Item("b", "t", size_bytes=5),))
     work = compare(listing, {"a": known("a", content="hash", size=5, pipeline="older")}, {}, PIPELINE)
 
-    assert moves(work, [(work.tasks[0], RawDocument("b", None, "hash", 5))], PIPELINE) == []
+    assert moves(work, [(work.tasks[0], RawDocument("b", Path(), "hash", 5))], PIPELINE) == []
 
 
 @pytest.mark.parametrize(("gone", "total", "refused"), [(5, 10, False), (6, 10, True), (9, 9, False), (10, 10, True)])
