@@ -27,25 +27,16 @@ if TYPE_CHECKING:
 
 #: What is measured of a question and what was found for it, in the order of the weights.
 ANSWER_FEATURES = (
-    "dense",  # highest cosine of a passage; 0 when the dense side found none of them
-    "dense_margin",  # how far it stands above the mean of the others
+    "dense_margin",  # how far the highest cosine of a passage stands above the mean of the others'
     "bm25",  # log(1 + highest BM25 score per content term of the question)
     "sentence",  # logit of the best sentence's probability
-    "sentence_margin",  # how far it stands above that of the best sentence of another passage
-    "coverage_sentence",  # of the question's content, by the best sentence
-    "coverage_passage",  # by the passage of the best sentence, title and headings included
-    "coverage_all",  # by all passages together
+    "coverage_passage",  # of the question's content, by the best sentence's passage with its title and headings
     "cosine_sentence",  # of the best sentence
-    "anchors_passage",  # share of the question's names and numbers that the passage of the best sentence holds
-    "anchors_all",  # share that any passage holds
-    "kind_fails",  # no sentence of the five best holds the kind of thing asked for
-    "terms",  # log(1 + number of content terms)
+    "anchors_passage",  # share of the question's names and numbers that the best sentence's passage holds
     "french",  # the question is French: the packaged embedding model is English
-    "french_dense",  # its cosine counts differently
-    "french_bm25",
+    "french_bm25",  # so scores count differently
     "french_cosine",
 )
-SENTENCES_FOR_KIND = 5
 _LOGIT_LIMIT = 8.0
 _NAME = re.compile(r"(?<!^)(?<![«“\"] )\b[A-ZÀ-Ý0-9][\w’'&.-]*")
 
@@ -82,42 +73,25 @@ def answer_features(
     question: str, passages: Sequence[Passage], sentences: Sequence[Sentence], language: str
 ) -> tuple[float, ...]:
     """Return what ANSWER_FEATURES name. *passages* and *sentences* are best first and not empty."""
-    wanted = term_weights(question, passages, language)
-    held = [frozenset(_terms(passage, language)) for passage in passages]
     best = sentences[0]
-    other = next((each for each in sentences if each.passage != best.passage), None)
-    logit = _logit(best.probability)
-    dense = [passage.score_dense or 0.0 for passage in passages]
-    bm25 = math.log1p(max((passage.score_bm25 or 0.0 for passage in passages), default=0.0) / max(1, len(wanted)))
+    passage = passages[best.passage]
+    wanted = term_weights(question, passages, language)
+    dense = [each.score_dense or 0.0 for each in passages]
+    others = (sum(dense) - max(dense)) / max(1, len(dense) - 1)
+    bm25 = math.log1p(max(each.score_bm25 or 0.0 for each in passages) / max(1, len(wanted)))
+    cosine = best.feature("cosine")
     french = float(language == "fr")
-    anchors = _anchors(question)
     return (
-        max(dense),
-        max(dense) - (sum(dense) - max(dense)) / max(1, len(dense) - 1),
+        max(dense) - others,
         bm25,
-        logit,
-        logit - (_logit(other.probability) if other else -_LOGIT_LIMIT),
-        coverage(wanted, content_terms_of(best, language)),
-        coverage(wanted, held[best.passage]),
-        coverage(wanted, frozenset().union(*held)),
-        best.feature("cosine"),
-        _share(anchors, [passages[best.passage]]),
-        _share(anchors, passages),
-        float(
-            any(each.feature("kind_fails") for each in sentences)
-            and not any(each.feature("kind_matches") for each in sentences[:SENTENCES_FOR_KIND])
-        ),
-        math.log1p(len(wanted)),
+        _logit(best.probability),
+        coverage(wanted, frozenset(_terms(passage, language))),
+        cosine,
+        _share(_anchors(question), passage),
         french,
-        french * max(dense),
         french * bm25,
-        french * best.feature("cosine"),
+        french * cosine,
     )
-
-
-def content_terms_of(sentence: Sentence, language: str) -> frozenset[str]:
-    """Return the content terms of one sentence."""
-    return frozenset(content_terms(sentence.text, language))
 
 
 def _terms(passage: Passage, language: str) -> list[str]:
@@ -135,10 +109,10 @@ def _anchors(question: str) -> frozenset[str]:
     return numbers(question) | {name for name in names if len(name) > 1 and not name.isdigit()}
 
 
-def _share(anchors: frozenset[str], passages: Sequence[Passage]) -> float:
-    """Return the share of *anchors* that *passages* hold; 1 when there are none to look for."""
+def _share(anchors: frozenset[str], passage: Passage) -> float:
+    """Return the share of *anchors* that *passage* holds; 1 when there are none to look for."""
     if not anchors:
         return 1.0
-    text = "\n".join(" ".join((passage.title, *passage.heading_path, passage.text)) for passage in passages)
+    text = " ".join((passage.title, *passage.heading_path, passage.text))
     there = numbers(text) | {fold(word) for word in words(text)}
     return len(anchors & there) / len(anchors)

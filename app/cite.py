@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SUPPORT_FLOOR = 0.5
 #: A claim and a passage in two languages share names and numbers only; this many of them must be there.
 ANCHORS_ACROSS_LANGUAGES = 2
+SHORTEST_CLAIM = 3  # content terms: less is no statement
 
 _NUMBERS = r"\d{1,9}(?:\s{0,2}[,;、]\s{0,2}\d{1,9}){0,15}"
 _WORDS = r"(?:(?:passage|source|document|doc|ref|citation)s?\s{0,2}|\^)?"
@@ -108,15 +109,20 @@ def _claims(text: str) -> Iterator[tuple[str, int]]:
     claim = ""
     for match in _SHOWN.finditer(text):
         between = text[begin : match.start()]
-        if len(content_terms(between)) or numbers(between):
-            spans = sentence_spans(between)
-            claim = between[slice(*spans[-1])]
-            # "Yes. [1]" says nothing by itself: take the sentences before it along, up to the last marker.
-            if len(content_terms(claim)) < 3:
-                claim = between.strip()
+        if content_terms(between) or numbers(between):
+            claim = _last_claim(between)
         begin = match.end()
         if claim:
             yield claim, int(match[1])
+
+
+def _last_claim(between: str) -> str:
+    """Return the quotation that *between* ends with, whole, or its last sentence."""
+    if quoted := _QUOTED.search(between):
+        return quoted[0]
+    start, end = sentence_spans(between)[-1]
+    # "Yes. [1]" says nothing by itself: take the sentences before it along, up to the last marker.
+    return between[start:end] if len(content_terms(between[start:end])) >= SHORTEST_CLAIM else between.strip()
 
 
 def _support(claim: str, number: int, passage: Passage, language: str) -> Citation | None:

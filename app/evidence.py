@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 #: Sentences that the embedder looks at, best by shared words first: enough for 8 passages, and bounded for 50.
 SENTENCES_EMBEDDED = 24
+SHORTEST_WORDS = 4  # fewer are a heading or a label, unless they end like a sentence or hold a number
 LONGEST_SENTENCE = 1200  # characters; a table row or a run-on longer than this is cut at a word
 
 #: What is measured of each sentence, in the order of the weights.
@@ -41,7 +42,6 @@ SENTENCE_FEATURES = (
     "rank",  # 1 / (1 + rank of the passage)
     "kind_matches",  # it holds the kind of thing that is asked for
     "kind_fails",  # it does not
-    "short",  # under four words: a heading or a label
     "new_words",  # log of words that the question did not hold already
 )
 
@@ -98,8 +98,8 @@ def weigh(
 ) -> tuple[Sentence, ...]:
     """Return the sentences of *passages* with their probability of being the answer, highest first.
 
-    *weights* are those of SENTENCE_FEATURES followed by the bias. Questions found in the documents (a list of
-    frequently asked ones) are not candidates: quoting the question back answers nothing.
+    *weights* are those of SENTENCE_FEATURES followed by the bias. Headings, and questions found in the documents (a
+    list of frequently asked ones), are not candidates: quoting the question back answers nothing.
     """
     wanted = term_weights(question, passages, language)
     candidates = [each for index, passage in enumerate(passages) for each in _candidates(index, passage, language)]
@@ -137,17 +137,27 @@ def _passage_terms(passage: Passage, language: str) -> list[str]:
 
 
 def _candidates(index: int, passage: Passage, language: str) -> list[_Candidate]:
-    context = frozenset(content_terms(" ".join((passage.title, *passage.heading_path)), language))
+    names = (passage.title, *passage.heading_path)
+    context = frozenset(content_terms(" ".join(names), language))
+    headings = {fold(name).strip() for name in names}
     near: frozenset[str] = frozenset()
     found = []
     for start, stop in quotable_spans(passage.text):
         end = _cut(passage.text, start, stop)
         text = passage.text[start:end]
         own = frozenset(content_terms(text, language))
-        if not text.rstrip(" »”\"')").endswith("?") and any(each.isalnum() for each in text):
+        if _says_something(text) and fold(text).strip() not in headings:
             found.append(_Candidate(index, start, end, text, own, near, context))
         near = own
     return found
+
+
+def _says_something(text: str) -> bool:
+    """Say whether *text* can answer anything: it is no question, and more than a label without a number."""
+    count = len(words(text))
+    if text.rstrip(" »”\"')").endswith("?"):
+        return False
+    return count >= SHORTEST_WORDS or (count > 0 and (text.endswith((".", "!")) or any(c.isdigit() for c in text)))
 
 
 def _cut(text: str, start: int, end: int) -> int:
@@ -172,7 +182,6 @@ def _features(
     context = coverage(wanted, candidate.own | candidate.near | candidate.context)
     kind = asked_kind(question)
     matches = holds_kind(kind, candidate.text, question) if kind else None
-    count = len(words(candidate.text))
     new = len(candidate.own - wanted.keys())
     return (
         own,
@@ -185,7 +194,6 @@ def _features(
         1 / (1 + candidate.passage),
         float(matches is True),
         float(matches is False),
-        float(count < 4),
         math.log1p(min(new, 40)),
     )
 
@@ -201,9 +209,7 @@ _KINDS = (
         r"\bquel(?:le)?s? (?:est |sont )?(?:le |la |l )?(?:nombre|montant|pourcentage|age|duree|prix|cout|taux|"
         r"plafond|somme)\b"
     )),
-    ("name", re.compile(
-        r"\bwho(?:m|se)?\b|\bwhere\b|^(?:a |de |par |avec )?qui\b|\bou (?:se|est|sont|a|ont)\b"
-    )),
+    ("person", re.compile(r"\bwho(?:m|se)?\b|^(?:a |de |par |avec |pour )?qui\b|[.?!,;] (?:a |de |par )?qui\b")),
 )  # fmt: skip
 _DATE = re.compile(
     r"\b[12]\d{3}\b|\b\d{1,2}[/.:h]\d{1,2}\b|\d|\b(?:january|february|march|april|may|june|july|august|september|october|"
@@ -215,20 +221,25 @@ _COUNT = re.compile(
     r"thousand|million|half|deux|trois|quatre|cinq|sept|huit|neuf|dix|onze|douze|quinze|vingt|trente|cent|mille|"
     r"once|twice|never|no limit|daily|weekly|monthly|yearly|moitie|illimite)s?\b"
 )
+#: Companies answer "who" with a role as often as with a name.
+_ROLE = re.compile(
+    r"\b(?:manager|director|head|team|department|officer|committee|board|reception|staff|employees?|human resources|lead|"
+    r"responsables?|direct(?:eur|rice|ion)|service|equipe|comite|accueil|salarie|ressources humaines|chef|referente?)s?\b"
+)
 _NAME = re.compile(r"(?<!^)(?<![.!?•\-] )\b[A-ZÀ-Ý][\w’'&.-]+")
 
 
 def asked_kind(question: str) -> str | None:
-    """Return "date", "number", "name" or None: the kind of thing that *question* asks for, by its words."""
+    """Return "date", "number", "person" or None: the kind of thing that *question* asks for, by its words."""
     folded = fold(question)
     return next((kind for kind, pattern in _KINDS if pattern.search(folded)), None)
 
 
 def holds_kind(kind: str, text: str, question: str) -> bool:
     """Say whether *text* holds a thing of *kind* that *question* did not bring along itself."""
-    if kind == "name":
+    if kind == "person":
         asked = set(words(question))
-        return any(not set(words(name)) <= asked for name in _NAME.findall(text))
+        return bool(_ROLE.search(fold(text))) or any(not set(words(name)) <= asked for name in _NAME.findall(text))
     if numbers(text) - numbers(question):
         return True
     pattern = _DATE if kind == "date" else _COUNT

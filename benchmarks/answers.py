@@ -158,6 +158,19 @@ def evaluate(folder: Path, name: str, workdir: Path, embedder: Any, limit: int |
     return {"questions": float(len(outcomes)), **measured(data, outcomes)}
 
 
+def table(
+    folder: Path, names: Sequence[str], workdir: Path, embedder: Any, limit: int | None
+) -> dict[str, dict[str, float | None]]:
+    """Print a row for each set and return the figures."""
+    print(f"{'set':<10}{'questions':>10}" + "".join(f"{column:>20}" for column in COLUMNS))
+    results = {}
+    for name in names:
+        figures = results[name] = evaluate(folder, name, workdir, embedder, limit)
+        cells = "".join("-".rjust(20) if (v := figures[c]) is None else f"{v:>20.3f}" for c in COLUMNS)
+        print(f"{name:<10}{figures['questions'] or 0:>10.0f}{cells}", flush=True)
+    return results
+
+
 def main() -> None:
     """Print one row for each set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -171,12 +184,7 @@ def main() -> None:
     folder = data_folder(options.data)
     workdir = options.workdir or Path(tempfile.mkdtemp(prefix="metier-answers-"))
     embedder = load_embedder(AppSettings.load())
-    print(f"{'set':<10}{'questions':>10}" + "".join(f"{column:>20}" for column in COLUMNS))
-    results = {}
-    for name in options.sets or ANSWER_SETS:
-        figures = results[name] = evaluate(folder, name, workdir, embedder, options.limit)
-        cells = "".join("-".rjust(20) if (v := figures[c]) is None else f"{v:>20.3f}" for c in COLUMNS)
-        print(f"{name:<10}{figures['questions']:>10.0f}{cells}", flush=True)
+    results = table(folder, options.sets or ANSWER_SETS, workdir, embedder, options.limit)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 

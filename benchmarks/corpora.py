@@ -59,10 +59,16 @@ def data_folder(argument: Path | None) -> Path:
     return folder
 
 
-def load(folder: Path, name: str, *, limit: int | None = None) -> EvaluationSet:
-    """Return the set *name*; with *limit*, evenly spaced answerable and unanswerable queries of about that number."""
+def load(
+    folder: Path, name: str, *, limit: int | None = None, sample: bool = False, documents: int | None = None
+) -> EvaluationSet:
+    """Return the set *name*.
+
+    *limit* keeps about so many queries, evenly spaced, and *sample* those that the set itself names for costly runs.
+    *documents* keeps about so many documents, those that answer a kept query among them: scores are then too good.
+    """
     norm = folder / name / "norm"
-    documents = {d["id"]: (d.get("title") or "", d["text"]) for d in _lines(norm / "corpus.jsonl")}
+    corpus = {d["id"]: (d.get("title") or "", d["text"]) for d in _lines(norm / "corpus.jsonl")}
     qrels: dict[str, dict[str, int]] = {}
     for line in (norm / "qrels.tsv").read_text(encoding="utf-8").splitlines():
         fields = line.split("\t")
@@ -72,9 +78,16 @@ def load(folder: Path, name: str, *, limit: int | None = None) -> EvaluationSet:
         Query(str(q["id"]), q["text"], tuple(q.get("answers") or ()), bool(q.get("answerable", True)))
         for q in _lines(norm / "queries.jsonl")
     ]
+    if sample:
+        chosen = set((norm / "sample_ids.txt").read_text(encoding="utf-8").split())
+        queries = [query for query in queries if query.id in chosen]
     if limit is not None and len(queries) > limit:
         queries = queries[:: -(-len(queries) // limit)]
-    return EvaluationSet(name, documents, tuple(queries), qrels)
+    if documents is not None and len(corpus) > documents:
+        needed = {document for query in queries for document in qrels.get(query.id, ())}
+        spaced = set(list(corpus)[:: -(-len(corpus) // documents)])
+        corpus = {name: content for name, content in corpus.items() if name in needed | spaced}
+    return EvaluationSet(name, corpus, tuple(queries), qrels)
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -99,6 +99,7 @@ def main() -> int:
 
 
 def manifest(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of the manifest in *folder*: one for each file."""
     with (folder / "norm" / "manifest.tsv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
 

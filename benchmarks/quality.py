@@ -1,6 +1,7 @@
 """Retrieval quality over evaluation sets: dense, BM25 and hybrid side by side, through the product's own code.
 
-    python benchmarks/quality.py DATA [--set squad --set piaf] [--limit 600] [--workdir DIR] [--json FILE]
+    python benchmarks/quality.py DATA [--set squad --set piaf] [--sample | --limit 600] [--documents 5000]
+                                      [--answers] [--workdir DIR] [--json FILE]
 
 Documents are chunked, embedded and stored by the pipeline, found by the search index and by ``app.retrieve``; a
 document's rank is that of its best chunk. Measures are those of ir-measures. ``BM25 plain`` is the same BM25 without
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import platform
 import statistics
 import sys
@@ -23,11 +25,14 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import ir_measures
+import structlog
 import tantivy
 from ir_measures import RR, R, nDCG
 
 from app.retrieve import retrieve
 from app.settings import AppSettings
+from benchmarks.answers import ANSWER_SETS
+from benchmarks.answers import table as answer_table
 from benchmarks.corpora import LARGE_SETS, RETRIEVAL_SETS, EvaluationSet, Query, data_folder, indexed, load
 from indexing import access, store
 from indexing.embed import load_embedder
@@ -133,10 +138,14 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="?", help="folder of the sets; METIER_DATA when absent")
     parser.add_argument("--set", action="append", dest="sets", help=f"default: {', '.join(RETRIEVAL_SETS)}")
     parser.add_argument("--limit", type=int, help="about so many queries of each set")
+    parser.add_argument("--sample", action="store_true", help="the queries that each set names for costly runs")
+    parser.add_argument("--documents", type=int, help="about so many documents of each set: scores get too good")
+    parser.add_argument("--answers", action="store_true", help="also the table of benchmarks/answers.py")
     parser.add_argument("--workdir", type=Path, help="keeps the catalogs, so that a second run embeds nothing")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
     folder = data_folder(arguments.data)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     workdir = arguments.workdir or Path(tempfile.mkdtemp(prefix="metier-quality-"))
     packages = ("sentence-transformers", "torch", "faiss-cpu", "tantivy", "ir-measures")
     print(f"{platform.machine()}, {platform.processor() or platform.system()}, Python {platform.python_version()}, "
@@ -146,7 +155,8 @@ def main() -> None:
     results: dict[str, Any] = {}
     embedder = load_embedder(AppSettings.load())
     for name in arguments.sets or RETRIEVAL_SETS:
-        data = load(folder, name, limit=arguments.limit or (300 if name in LARGE_SETS else None))
+        documents = arguments.documents or (5000 if name in LARGE_SETS else None)
+        data = load(folder, name, limit=arguments.limit, sample=arguments.sample, documents=documents)
         settings = AppSettings.load(data_dir=workdir / name)
         catalog = indexed(data, settings, embedder)
         runs, timing = rankings(data, catalog, embedder, settings)
@@ -156,6 +166,9 @@ def main() -> None:
         for m in MEASURES:
             row = "".join(f"{figures[s][str(m)]:>12.3f}" for s in systems)
             print(f"{name:<12}{m!s:<10}{row}{len(runs['hybrid']):>10}{timing['hybrid_ms']:>8.1f}", flush=True)
+    if arguments.answers:
+        chosen = [name for name in ANSWER_SETS if name in (arguments.sets or RETRIEVAL_SETS)]
+        results["answers"] = answer_table(folder, chosen, workdir, embedder, arguments.limit or 400)
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 

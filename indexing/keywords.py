@@ -46,6 +46,7 @@ STEMMERS = {
     "pt": "portuguese",
     "nl": "dutch",
 }
+_FEW = 16
 _LONGEST_TERM = 64  # bytes: longer runs are base64 and the like
 _MOST_TERMS = 64  # of a question: a pasted page is cut, not refused
 _HEAP_BYTES = 64_000_000
@@ -131,11 +132,12 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class KeywordIndex:
-    """Rows as they were at one moment: later commits do not show. ``without``: documents that are not to be found."""
+    """Rows as they were at one moment: later commits do not show."""
 
     searcher: Any
     schema: Any
-    without: frozenset[int] = frozenset()
+    without: frozenset[int] = frozenset()  # documents that are not to be found
+    removed: bool = False  # rows were taken out of it: tantivy's own counts still have them
 
     def find(self, terms: Collection[str], allowed: Filter, k: int) -> dict[int, str]:
         """Return up to *k* rows with any of the *terms*, by chunk id: their ``Row.stored``."""
@@ -155,10 +157,16 @@ class KeywordIndex:
         chosen = Query.term_set_query(self.schema, "chunk", list(chunk_ids))
         return self._rows(Query.boolean_query([*self._filters(allowed), (Occur.Must, chosen)]), len(chunk_ids))
 
-    def frequency(self, term: str, allowed: Filter) -> int:
-        """Return how many allowed rows have the term."""
+    def frequency(self, term: str, allowed: Filter, *, all_rows: bool = False) -> int:
+        """Return how many allowed rows have the term. *all_rows* says that every row is allowed, which is quicker."""
         from tantivy import Occur, Query
 
+        if all_rows and not self.removed:
+            found = int(self.searcher.doc_freq("terms", term))
+            if not self.without or not found:
+                return found
+            hidden = [(Occur.Must, self._term(term)), (Occur.Must, self._among("document", self.without))]
+            return found - int(self.searcher.search(Query.boolean_query(hidden), limit=1, count=True).count)
         query = Query.boolean_query([*self._filters(allowed), (Occur.Must, self._term(term))])
         return int(self.searcher.search(query, limit=1, count=True).count)
 
@@ -167,17 +175,25 @@ class KeywordIndex:
 
         return Query.term_query(self.schema, "terms", term, index_option="freq")
 
-    def _filters(self, allowed: Filter) -> list[tuple[Any, Any]]:
+    def _among(self, field: str, values: Collection[int]) -> Any:
+        """Return the query for rows with one of the values, without a score."""
         from tantivy import Occur, Query
 
-        def among(field: str, values: Collection[int]) -> Any:
-            return Query.const_score_query(Query.term_set_query(self.schema, field, sorted(values)), 0.0)
+        if len(values) <= _FEW:  # walks the lists of the values; a set query marks every row of the index first
+            terms = [(Occur.Should, Query.term_query(self.schema, field, value)) for value in sorted(values)]
+            query = Query.boolean_query(terms)
+        else:
+            query = Query.term_set_query(self.schema, field, sorted(values))
+        return Query.const_score_query(query, 0.0)
 
-        filters = [(Occur.Must, among("acl", allowed.acl_ids))]
+    def _filters(self, allowed: Filter) -> list[tuple[Any, Any]]:
+        from tantivy import Occur
+
+        filters = [(Occur.Must, self._among("acl", allowed.acl_ids))]
         if allowed.source_ids is not None:
-            filters.append((Occur.Must, among("source", allowed.source_ids)))
+            filters.append((Occur.Must, self._among("source", allowed.source_ids)))
         if self.without:
-            filters.append((Occur.MustNot, among("document", self.without)))
+            filters.append((Occur.MustNot, self._among("document", self.without)))
         return filters
 
     def _rows(self, query: Any, k: int) -> dict[int, str]:
@@ -208,8 +224,11 @@ class Scorer:
         total = sum(weight for _, _, weight in pairs)
         return cls(weights, [(a, b, w / total) for a, b, w in pairs], total_length / rows if rows else 1.0)
 
-    def bm25(self, stored: str) -> float:
-        """Return the BM25 score of a row; 0.0 when it has none of the terms."""
+    def score(self, stored: str) -> tuple[float, float]:
+        """Return the BM25 score of a row (0.0 when it has none of the terms) and its proximity.
+
+        Proximity is 0..1: how near each other the row has the question's neighbouring words; 0.0 for a single word.
+        """
         title_stems, title_forms, stems, forms = (line.split() for line in stored.split("\n"))
         length = len(stems) + TITLE_WEIGHT * len(title_stems)
         norm = K1 * (1 - B + B * length / self.mean_length) if self.mean_length else K1
@@ -218,21 +237,17 @@ class Scorer:
         for term, weight in self.weights.items():
             times = in_text[term] + TITLE_WEIGHT * in_title[term]
             score += weight * times * (K1 + 1) / (times + norm)
-        return round(score, 6)
+        return round(score, 6), self._proximity(title_stems + stems)
 
-    def proximity(self, stored: str) -> float:
-        """Return 0..1: how near each other the row has the question's neighbouring words; 0.0 for one word."""
-        title_stems, _, stems, _ = (line.split() for line in stored.split("\n"))
-        places: dict[str, list[int]] = {}
-        wanted = {term for a, b, _ in self.pairs for term in (a, b)}
-        for place, term in enumerate(title_stems + stems):
-            if term in wanted:
-                places.setdefault(term, []).append(place)
+    def _proximity(self, terms: Sequence[str]) -> float:
+        places: dict[str, list[int]] = {term: [] for a, b, _ in self.pairs for term in (a, b)}
+        for place, term in enumerate(terms):
+            if term in places:
+                places[term].append(place)
         score = 0.0
         for a, b, weight in self.pairs:
-            if a in places and b in places:
-                gap = min(abs(x - y) for x in places[a] for y in places[b])
-                score += weight / gap if gap <= PAIR_WINDOW else 0.0
+            gap = min((abs(x - y) for x in places[a] for y in places[b]), default=PAIR_WINDOW + 1)
+            score += weight / gap if gap <= PAIR_WINDOW else 0.0
         return round(score, 6)
 
 
@@ -244,6 +259,7 @@ class KeywordWriter:
         from tantivy import Index
 
         self._schema = _schema()
+        self._removed = False
         self._index = Index(self._schema, path=None if directory is None else str(directory))
         self._writer = self._index.writer(_TAIL_HEAP_BYTES if directory is None else _HEAP_BYTES, num_threads=1)
 
@@ -265,13 +281,14 @@ class KeywordWriter:
         from tantivy import Query
 
         for document_id in document_ids:
+            self._removed = True
             self._writer.delete_documents_by_query(Query.term_query(self._schema, "document", document_id))
 
     def commit(self) -> KeywordIndex:
         """Return the index as it now is."""
         self._writer.commit()
         self._index.reload()
-        return KeywordIndex(self._index.searcher(), self._schema)
+        return KeywordIndex(self._index.searcher(), self._schema, removed=self._removed)
 
     def close(self) -> None:
         """Wait until every file is written; nothing can be added any more."""

@@ -44,6 +44,7 @@ class _Allowed:
     tail: npt.NDArray[np.bool_]
     rows: int
     total_length: float
+    all_rows: bool  # nothing is filtered out but what is dead
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Snapshot:
     ) -> list[Hit]:
         """Return the *k* permitted rows with the highest BM25 score, best first; ties by chunk id."""
         scorer, found = self._keywords(question, language, scope, source_ids, k, ())
-        return _best({chunk: score for chunk, row in found.items() if (score := scorer.bm25(row)) > 0}, k)
+        return _best({chunk: score for chunk, row in found.items() if (score := scorer.score(row)[0]) > 0}, k)
 
     def candidates(
         self,
@@ -102,10 +103,11 @@ class Snapshot:
         """Return all scores, by chunk id, of the *k* best permitted rows of each side."""
         dense = self.search_dense(vector, scope, source_ids, k)
         scorer, found = self._keywords(question, language, scope, source_ids, k, [hit.chunk_id for hit in dense])
-        bm25 = {chunk: scorer.bm25(row) for chunk, row in found.items()}
-        wanted = {hit.chunk_id for hit in dense} | {hit.chunk_id for hit in _best(bm25, k) if hit.score > 0}
+        words = {chunk: scorer.score(row) for chunk, row in found.items()}
+        bm25 = _best({chunk: score for chunk, (score, _) in words.items() if score > 0}, k)
+        wanted = {hit.chunk_id for hit in (*dense, *bm25)}
         cosines = self._cosines(np.array(sorted(wanted), dtype=np.int64), vector)
-        return {chunk: Scores(cosines[chunk], bm25[chunk], scorer.proximity(found[chunk])) for chunk in sorted(wanted)}
+        return {chunk: Scores(cosines[chunk], *words[chunk]) for chunk in sorted(wanted)}
 
     def main_language(self, scope: Scope, source_ids: frozenset[int] | None) -> str:
         """Return the language of most permitted rows, "und" when there are none."""
@@ -132,7 +134,10 @@ class Snapshot:
         terms = keywords.question_terms(question, language)
         distinct = list(dict.fromkeys(terms.stems + terms.forms))
         indexes = [index for index in (self._generation_keywords, self.tail_keywords) if index is not None]
-        frequencies = {term: sum(index.frequency(term, chosen) for index in indexes) for term in distinct}
+        frequencies = {
+            term: sum(index.frequency(term, chosen, all_rows=allowed.all_rows) for index in indexes)
+            for term in distinct
+        }
         found: dict[int, str] = {}
         for index in indexes:
             found |= index.find(distinct, chosen, k + _EXTRA)
@@ -155,7 +160,7 @@ class Snapshot:
             in_old, in_new = old.allowed(chosen) & self.live, new.allowed(chosen)
             lengths = old.lengths[in_old].sum(dtype=np.float64) + new.lengths[in_new].sum(dtype=np.float64)
             rows = int(np.count_nonzero(in_old)) + int(np.count_nonzero(in_new))
-            known = _Allowed(in_old, in_new, rows, float(lengths))
+            known = _Allowed(in_old, in_new, rows, float(lengths), rows == len(self))
             if len(self.filters) < _FILTERS_KEPT:
                 self.filters[chosen] = known
         return known

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from indexing.parsing.blocks import Page
 
 _TEXTS = ("Title", "Header", "Text", "UncategorizedText", "NarrativeText", "ListItem")
+_KINDS = {"Table": "table", "ListItem": "list", "CodeSnippet": "code"}
 _TOKENIZER = "unstructured.nlp.tokenize"
 
 
@@ -48,17 +49,9 @@ def add_elements(page: Page, elements: Iterable[Any], headings: Mapping[str, int
             page.heading(text, (metadata.category_depth or 0) + 1)
         elif headings and category in _TEXTS and key in headings:
             page.heading(text, headings[key])
-        elif category == "Table":
-            markup = metadata.text_as_html
-            if markup:
-                table = html.fragment_fromstring(markup, create_parent="div")
-                for found in table.iter("table"):
-                    add_table(page, found)
-            else:
-                page.add(text, "table")
-        elif category == "ListItem":
-            page.add(text, "list")
-        elif category == "CodeSnippet":
-            page.add(text, "code")
+        elif category == "Table" and metadata.text_as_html:
+            table = html.fragment_fromstring(metadata.text_as_html, create_parent="div")
+            for found in table.iter("table"):
+                add_table(page, found)
         elif category != "PageBreak":
-            page.add(text)
+            page.add(text, _KINDS.get(category, "text"))

@@ -108,6 +108,23 @@ def circular_pdf():
     return whole.replace(b"/Root 1 0 R ", b"/Root 1 0 R /Prev %d " % start)
 
 
+#: A service that ends while its parser, stopped here, has a file in hand: nobody is left to tidy up.
+KILLED_WHILE_READING = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from indexing.parse import ParserPool
+from indexing.settings import IndexingSettings
+
+folder = Path(sys.argv[1])
+pool = ParserPool(IndexingSettings(parse_workers=1))
+pool.parse(folder / "a.txt", "a.txt", None, folder)
+(folder / "b.json").write_text("[" + '{"a": 1},' * 3_000_000 + "{}]")
+threading.Thread(target=pool.parse, args=(folder / "b.json", "b.json", None, folder), daemon=True).start()
+time.sleep(0.5)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 #: What is wrong with it → how to make it, its name, and the error that it must end as.
 HOSTILE = {
     "empty": (lambda: b"", "a.txt", errors.EmptyDocument),
@@ -344,3 +361,35 @@ def test_nothing_starts_before_the_first_file_and_nothing_stays_after_close(make
     assert not _runs(child)
     with pytest.raises(errors.ParseError, match="closed"):
         bench.parse("words")
+
+
+def test_a_service_removes_what_a_killed_one_left_and_nothing_that_is_in_use(tmp_path):
+    temp, work = tmp_path / "temp", tmp_path / "work"
+    temp.mkdir()
+    work.mkdir()
+    (work / "a.txt").write_text("words")
+    (temp / "metier-parser-someone").mkdir()
+    (temp / "metier-parser-someone" / "notes").write_text("not made by a pool: it has no lock")
+    (temp / "metier-parser-unlocked").mkdir()  # killed before it could lock it
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_WHILE_READING, str(work)],
+        env={"TMPDIR": str(temp)},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(list(temp.glob("metier-parser-*/owner.lock"))) == 1
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from indexing.parse import ParserPool; from indexing.settings import IndexingSettings\n"
+        "folder, temp = Path(sys.argv[1]), Path(sys.argv[2]); settings = IndexingSettings(parse_workers=1)\n"
+        "one, two = ParserPool(settings), ParserPool(settings)\n"
+        "for pool in (one, two, one): pool.parse(folder / 'a.txt', 'a.txt', None, folder)\n"
+        "print(len(list(temp.glob('metier-parser-*/owner.lock')))); one.close(); two.close()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(work), str(temp)],
+        env={"TMPDIR": str(temp)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "2\n"
+    assert [path.name for path in temp.glob("metier-parser-*")] == ["metier-parser-someone"]

@@ -14,6 +14,42 @@ from indexing.parse import ParserPool
 from tests import samples
 from tests.samples import MARK
 
+RST = """
+Rules
+=====
+
+term
+  Its meaning.
+
+Pay
+---
+
+* one
+
+::
+
+  x = 1
+    y
+
+=====  ===  ===
+Grade  Pay  Day
+=====  ===  ===
+A      10   2
+=====  ===  ===
+"""
+ORG = """
+* Rules
+- term :: Its meaning.
+** Pay
+- one
+#+BEGIN_EXAMPLE
+x = 1
+  y
+#+END_EXAMPLE
+| Grade | Pay | Day |
+|-------+-----+-----|
+| A     | 10  | 2   |
+"""
 TEXT_SUFFIXES = ("txt", "md", "html", "rst", "org", "json", "xml", "csv", "py", "yaml", "log", "ndjson")
 needs_tesseract = pytest.mark.skipif(shutil.which("tesseract") is None, reason="tesseract is not installed")
 needs_libreoffice = pytest.mark.skipif(shutil.which("soffice") is None, reason="LibreOffice is not installed")
@@ -174,6 +210,40 @@ def test_a_book_is_read_in_the_order_of_its_spine(parse):
     assert block_with(parsed, "La suite").heading_path == ("Deux",)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.rst", RST), ("a.org", ORG)],
+)
+def test_markup_keeps_headings_lists_code_and_table_headers(parse, name, content):
+    parsed = parse(content, name)
+    assert "Its meaning." in text_of(parsed)
+    assert block_with(parsed, "one").kind == "list"
+    assert block_with(parsed, "one").heading_path == ("Rules", "Pay")
+    assert (block_with(parsed, "x = 1").kind, block_with(parsed, "x = 1").text) == ("code", "x = 1\n  y")
+    assert block_with(parsed, "Grade").text == "Grade: A; Pay: 10; Day: 2"
+    assert parsed.title == "Rules"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.org", "#+TITLE: Congés payés\n* Rules\nText.\n"),
+        ("a.rtf", rb"{\rtf1\ansi{\info{\title Cong\'e9s pay\'e9s}}Text.\par}"),
+        ("b.rtf", rb"{\rtf1\ansi{\info{\title Cong?s}{\title Cong\u233\'3fs pay\u233?s}}Text.\par}"),
+        ("a.odt", samples.rewritten(samples.odt(), "meta.xml", b"</office:meta>",
+         "<dc:title xmlns:dc='http://purl.org/dc/elements/1.1/'>Congés payés</dc:title></office:meta>".encode())),
+    ],
+)  # fmt: skip
+def test_a_stated_title_is_the_title(parse, name, content):
+    assert parse(content, name).title == "Congés payés"
+
+
+@pytest.mark.parametrize("name", ["a.rst", "a.org"])
+def test_markup_is_read_in_its_own_encoding(parse, name):
+    words = "L'été à Liège, l'employé reçoit une prime dès son arrivée."
+    assert all(text_of(parse(words.encode(encoding), name)) == words for encoding in ("utf-16", "cp1252"))
+
+
 def test_nested_tables_and_odd_markup_lose_no_text(parse):
     page = "<table><tr><td>outer<table><tr><th>A<th>B<tr><td>1<td>2</table></td></tr></table><p>x<script>no</script>y"
     text = text_of(parse(f"<html><head><title>T</title></head><body>{page}", "a.html"))
@@ -197,8 +267,17 @@ def test_text_is_read_in_its_own_encoding(parse, encoding):
     assert text_of(parse(words.encode(encoding), "a.txt")) == words
 
 
-def test_title_never_comes_from_the_file_name(parse):
-    assert parse("just words", "Important Contract.txt").title is None
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        ("txt", "just words"), ("html", "<p>just words"), ("rst", "just words"), ("org", "just words"),
+        ("csv", "just,words"), ("rtf", samples.rtf()), ("docx", samples.docx()), ("odt", samples.odt()),
+        ("xlsx", samples.xlsx()), ("pptx", samples.pptx()),
+    ],
+)  # fmt: skip
+def test_title_never_comes_from_the_file_name(parse, suffix, content):
+    title = parse(content, f"Important Contract.{suffix}").title
+    assert title is None or title not in ("content", "Important Contract")
 
 
 @needs_libreoffice

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -105,7 +106,7 @@ def score(index, question, *, rows, total, language="fr"):
     terms = question_terms(question, language)
     distinct = {*terms.stems, *terms.forms}
     scorer = Scorer.of(terms, {term: index.frequency(term, ALL) for term in distinct}, rows, total)
-    return {chunk: scorer.bm25(stored) for chunk, stored in index.find(distinct, ALL, 10).items()}
+    return {chunk: scorer.score(stored)[0] for chunk, stored in index.find(distinct, ALL, 10).items()}
 
 
 def test_bm25_is_the_formula():
@@ -146,7 +147,7 @@ def test_a_word_in_the_title_counts_more_than_one_in_the_text():
 def test_proximity_falls_with_the_distance_of_neighbouring_words(text, expected):
     scorer = Scorer.of(Terms(["prim", "transport"], ["=prime", "=transport"]), _ones("prim", "transport"), 3, 6)
 
-    assert scorer.proximity(row(1, text).stored) == expected
+    assert scorer.score(row(1, text).stored)[1] == expected
 
 
 def _ones(*stems_):
@@ -154,7 +155,7 @@ def _ones(*stems_):
 
 
 def test_proximity_of_a_single_word_is_zero():
-    assert Scorer.of(Terms(["prim"], ["=prime"]), {"prim": 1, "=prime": 1}, 1, 1).proximity(row(1, "prime").stored) == 0
+    assert Scorer.of(Terms(["prim"], ["=prime"]), {"prim": 1, "=prime": 1}, 1, 1).score(row(1, "prime").stored)[1] == 0
 
 
 def test_rows_outside_the_filter_are_neither_found_nor_counted():
@@ -167,6 +168,23 @@ def test_rows_outside_the_filter_are_neither_found_nor_counted():
     assert index.frequency("salair", ALL) == 2
     assert index.frequency("salair", Filter(frozenset())) == 0
     assert set(index.stored([1, 2, 3], ALL)) == {1, 3}
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_the_quick_count_is_the_count(count):
+    writer = KeywordWriter()
+    writer.add([row(number, "badge") for number in range(1, 101)])
+    index = replace(writer.commit(), without=frozenset(range(1, count + 1)))
+    assert index.frequency("badg", ALL, all_rows=True) == index.frequency("badg", ALL) == 100 - count
+    writer.remove([100])
+    assert writer.commit().frequency("badg", ALL, all_rows=True) == 99
+
+
+def test_many_lists_are_filtered_like_few():
+    index = index_of(*(row(number, "badge", acl_id=number) for number in range(1, 101)))
+
+    assert set(index.find(["badg"], Filter(frozenset(range(1, 41))), 200)) == set(range(1, 41))
+    assert set(index.find(["badg"], Filter(frozenset(range(1, 6))), 200)) == set(range(1, 6))
 
 
 def test_a_removed_document_is_gone_from_the_next_commit_and_stays_in_the_one_before():
