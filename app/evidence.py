@@ -223,8 +223,9 @@ _COUNT = re.compile(
 )
 #: Companies answer "who" with a role as often as with a name.
 _ROLE = re.compile(
-    r"\b(?:manager|director|head|team|department|officer|committee|board|reception|staff|employees?|human resources|lead|"
-    r"responsables?|direct(?:eur|rice|ion)|service|equipe|comite|accueil|salarie|ressources humaines|chef|referente?)s?\b"
+    r"\b(?:manager|director|head|team|department|officer|committee|board|reception|staff|employees?|human resources|"
+    r"lead|responsable|direct(?:eur|rice|ion)|service|equipe|comite|accueil|salarie|ressources humaines|chef|"
+    r"referente?)s?\b"
 )
 _NAME = re.compile(r"(?<!^)(?<![.!?•\-] )\b[A-ZÀ-Ý][\w’'&.-]+")
 

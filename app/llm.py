@@ -89,6 +89,11 @@ class LocalGenerator:
         with self._changed:
             return self._count()
 
+    @property
+    def working(self) -> bool:
+        """Whether the model is at a question, be it one that nobody waits for any more."""
+        return self._running is not None
+
     def load(self) -> None:
         """Load the model now, in the calling thread. Raises GeneratorUnusable, naming the setting."""
         if self._loaded is None:
@@ -123,8 +128,8 @@ class LocalGenerator:
             self._changed.notify()
 
     def _work(self) -> None:
-        bound_torch(self._threads)
         while (job := self._next_job()) is not None:
+            bound_torch(self._threads)  # each time: embedding the question has set it to one, for the whole process
             try:
                 self.load()
                 assert self._loaded is not None  # noqa: S101 -- load() returned

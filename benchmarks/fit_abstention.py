@@ -284,9 +284,8 @@ def sweep_further_share(observed: Sequence[Observed], sentence_weights: Sequence
             held.append(holds(text, each.answers))
             scores.append(f1(text, each.answers))
             counts.append(len(quotes))
-        print(
-            f"  further share {share}: holds {np.mean(held):.3f}  F1 {np.mean(scores):.3f}  quotes {np.mean(counts):.2f}"
-        )
+        means = [float(np.mean(each)) for each in (held, scores, counts)]
+        print(f"  further share {share}: holds {means[0]:.3f}  F1 {means[1]:.3f}  quotes {means[2]:.2f}")
 
 
 def _shares(keys: Sequence[Any]) -> dict[Any, float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,10 +17,12 @@ import numpy as np
 
 from indexing.errors import EmbedError, ModelUnusable
 from indexing.packaged import ModelFiles, find_model
-from indexing.threads import bound_torch
+from indexing.threads import cores, single_torch_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Executor
+    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -64,17 +67,22 @@ def load_embedder(settings: IndexingSettings) -> SentenceEmbedder:
 
 
 class SentenceEmbedder:
-    """An embedding model of sentence-transformers. Thread-safe; one batch runs at a time."""
+    """An embedding model of sentence-transformers. Thread-safe: batches run in parallel, one thread each.
+
+    Questions have a thread of their own, so that they do not wait behind the passages of a synchronisation.
+    """
 
     def __init__(self, files: ModelFiles, settings: IndexingSettings) -> None:
         """Take the checked *files*; nothing is loaded yet but the tokenizer, when it is first needed."""
         self._files = files
         self._precision = settings.embed_precision
-        self._threads = settings.threads
         self._batch_tokens = settings.embed_batch_tokens
         self._query_prefix = settings.embed_query_prefix
         self._passage_prefix = settings.embed_passage_prefix
         self._lock = threading.Lock()
+        workers = settings.threads or cores()
+        self._workers = ThreadPoolExecutor(workers, "embed")
+        self._for_questions = ThreadPoolExecutor(1, "embed-question")
         self._model: Any = None
         self._tokenizer: Any = None
         self.fingerprint = _fingerprint(files, settings)
@@ -84,11 +92,11 @@ class SentenceEmbedder:
 
     def embed_passages(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return one L2-normalised row for each text, float32 (n, dimension). Raises EmbedError, ModelUnusable."""
-        return self._embed([self._passage_prefix + _clean(text) for text in texts])
+        return self._embed([self._passage_prefix + _clean(text) for text in texts], self._workers)
 
     def embed_questions(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return one L2-normalised row for each question, float32 (n, dimension). Raises as embed_passages does."""
-        return self._embed([self._query_prefix + _clean(text) for text in texts])
+        return self._embed([self._query_prefix + _clean(text) for text in texts], self._for_questions)
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Return the character spans of the text's tokens, in order, special tokens left out."""
@@ -105,16 +113,17 @@ class SentenceEmbedder:
             self._tokenizer = tokenizer
         return self._tokenizer
 
-    def _embed(self, texts: list[str]) -> npt.NDArray[np.float32]:
+    def _embed(self, texts: list[str], workers: Executor) -> npt.NDArray[np.float32]:
         rows = np.empty((len(texts), self.dimension), dtype=np.float32)
         if not texts:
             return rows
         lengths = [len(self._encoder().encode(text).ids) for text in texts]
         lengths = [min(length, self._files.max_tokens) for length in lengths]
-        with self._lock:
-            model = self._loaded()
-            for batch in batches(lengths, self._batch_tokens):
-                rows[batch] = self._forward(model, [texts[i] for i in batch])
+        model = self._loaded()
+        planned = list(batches(lengths, self._batch_tokens))
+        given = workers.map(lambda batch: self._forward(model, [texts[i] for i in batch]), planned)
+        for batch, vectors in zip(planned, given, strict=True):
+            rows[batch] = vectors
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
         if not np.isfinite(norms).all():
             raise EmbedError("The embedding model gave vectors that are not numbers.")
@@ -125,6 +134,7 @@ class SentenceEmbedder:
         import torch
         from sentence_transformers.util import batch_to_device
 
+        single_torch_thread()
         device = model.device.type
         bf16 = _use_bf16(self._precision, device)
         try:
@@ -139,26 +149,30 @@ class SentenceEmbedder:
         return array
 
     def _loaded(self) -> Any:
-        """Return the model, loaded by the first call. The caller holds the lock."""
-        if self._model is None:
-            bound_torch(self._threads)
-            from safetensors import SafetensorError
-            from sentence_transformers import SentenceTransformer
-            from transformers.utils import logging
+        """Return the model, loaded by the first call."""
+        with self._lock:
+            if self._model is None:
+                self._model = _load(self._files.directory)
+            return self._model
 
-            logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-            try:
-                model = SentenceTransformer(
-                    str(self._files.directory),
-                    trust_remote_code=False,
-                    local_files_only=True,
-                    model_kwargs={"use_safetensors": True, "dtype": "float32"},
-                )
-            except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as exc:
-                raise ModelUnusable(f"METIER_EMBED_MODEL: {self._files.directory} cannot be loaded: {exc}.") from exc
-            model.eval()
-            self._model = model
-        return self._model
+
+def _load(directory: Path) -> Any:
+    """Return the model in the checked *directory*. Raises ModelUnusable."""
+    from safetensors import SafetensorError
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        model = SentenceTransformer(
+            str(directory),
+            trust_remote_code=False,
+            local_files_only=True,
+            model_kwargs={"use_safetensors": True, "dtype": "float32"},
+        )
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as exc:
+        raise ModelUnusable(f"METIER_EMBED_MODEL: {directory} cannot be loaded: {exc}.") from exc
+    return model.eval()
 
 
 def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

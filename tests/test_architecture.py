@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -310,3 +313,18 @@ def test_tests_use_fakes_rather_than_patches():
 
 def test_conftest_stays_small():
     assert len((ROOT / "tests" / "conftest.py").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_every_library_that_is_imported_is_a_declared_dependency():
+    distributions = importlib.metadata.packages_distributions()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = (re.match(r"[\w.-]+", spec) for spec in project["dependencies"])
+    declared = {name[0].lower().replace("_", "-") for name in names if name}
+    imported = {i.partition(".")[0] for tree in modules().values() for i in imports_of(tree)}
+    undeclared = {
+        name
+        for name in imported - set(sys.stdlib_module_names) - set(PACKAGES)
+        if not declared & {d.lower().replace("_", "-") for d in distributions.get(name, ())}
+    }
+
+    assert undeclared == set()

@@ -119,7 +119,7 @@ def generator(request):
     elif request.param == "scripted":
         yield ScriptedGenerator(PIECES)
     elif request.param == "local":
-        with closing(LocalGenerator(str(request.getfixturevalue("tiny_llama")))) as local:
+        with closing(LocalGenerator(str(request.getfixturevalue("tiny_llama")), threads=1)) as local:
             yield local
     else:
         yield request.getfixturevalue("server_generator")

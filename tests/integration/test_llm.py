@@ -14,7 +14,7 @@ from app.llm import LocalGenerator
 from app.testing import build_tiny_llama
 from indexing.documents import Passage
 
-TEXT = "You are entitled to twenty-five days of paid leave each year. " * 20
+TEXT = "You are entitled to twenty-five days of paid leave each year. " * 6
 
 
 def passage(number: int) -> Passage:
@@ -33,7 +33,7 @@ def tiny_llama(tmp_path_factory):
 
 @pytest.fixture
 def generator(tiny_llama):
-    with closing(LocalGenerator(str(tiny_llama), queue_length=1)) as made:
+    with closing(LocalGenerator(str(tiny_llama), queue_length=1, threads=1)) as made:
         yield made
 
 
@@ -69,9 +69,8 @@ def test_closing_in_the_middle_frees_the_model_within_two_seconds(generator):
     first_piece(pieces)
     pieces.close()
 
-    before = time.monotonic()
+    assert wait_until(lambda: not generator.working, 2)
     assert first_piece(generator.generate(request_for()))
-    assert time.monotonic() - before < 2
 
 
 def test_closing_during_the_prefill_frees_the_model_within_two_seconds(tmp_path):
@@ -79,12 +78,12 @@ def test_closing_during_the_prefill_frees_the_model_within_two_seconds(tmp_path)
     slow = build_tiny_llama(tmp_path / "slow", context_tokens=20_000)
     with closing(LocalGenerator(str(slow), context_tokens=20_000)) as generator:
         generator.load()
-        pieces = generator.generate(request_for(40))
+        pieces = generator.generate(request_for(130))
         assert next(pieces) == ""  # half a second in, and no token yet
+        assert generator.working
         pieces.close()
-        before = time.monotonic()
-        assert first_piece(generator.generate(request_for(1)))
-        assert time.monotonic() - before < 2
+
+        assert wait_until(lambda: not generator.working, 2)
 
 
 def test_more_questions_than_the_queue_holds_are_refused_at_once(generator):

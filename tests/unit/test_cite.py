@@ -105,6 +105,14 @@ def test_a_number_that_the_passage_does_not_state_is_not_supported():
     assert citations == ()
 
 
+@pytest.mark.parametrize(
+    "claim",
+    ["Employees enjoy generous holiday arrangements abroad [1].", "The Lyon office serves free breakfast daily [2]."],
+)
+def test_right_subject_is_not_enough_evidence(claim):
+    assert check_citations(claim, PASSAGES, "en")[1] == ()
+
+
 def test_a_real_passage_cannot_support_what_another_one_says():
     _, citations = check_citations("Employees are entitled to 25 days of paid leave each year [2].", PASSAGES, "en")
 

@@ -4,7 +4,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.shown import ShownText, shown
@@ -41,6 +41,9 @@ DANGEROUS = re.compile(r"[A-Za-z]:/*//|\]\(|\]:|!\[|<[A-Za-z/!]|[\x00\x1b\u202e\
 
 
 @given(HOSTILE, st.lists(st.integers(0, 60), max_size=10))
+@example("<!-- x", [2])
+@example("![x](y)", [1, 4])
+@example("aaahttps://x", [3, 8, 9, 10])
 def test_what_is_shown_never_depends_on_how_the_text_was_split(text, cuts):
     """concat(f(stream)) == f(concat(stream))."""
     stream = ShownText(2)
