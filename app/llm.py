@@ -73,6 +73,7 @@ class LocalGenerator:
         self._waiting: deque[_Job] = deque()
         self._running: _Job | None = None
         self._changed = threading.Condition()
+        self._loading = threading.Lock()
         self._loaded: _Loaded | None = None
         self._worker: threading.Thread | None = None
         self._closed = False
@@ -96,8 +97,9 @@ class LocalGenerator:
 
     def load(self) -> None:
         """Load the model now, in the calling thread. Raises GeneratorUnusable, naming the setting."""
-        if self._loaded is None:
-            self._loaded = _load(self.name, self._context_tokens)
+        with self._loading:  # the worker may be at it already
+            if self._loaded is None:
+                self._loaded = _load(self.name, self._context_tokens)
 
     def close(self) -> None:
         """Stop the worker after the token it is at, and let go of the model."""

@@ -16,15 +16,16 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from indexing.errors import GenerationDamaged
+from indexing.errors import GenerationDamaged, StorageFull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 #: Changes whenever the same text could give other terms: older generations are not searched then.
@@ -251,6 +252,15 @@ class Scorer:
         return round(score, 6)
 
 
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Raise what tantivy raises when it cannot write as StorageFull."""
+    try:
+        yield
+    except (ValueError, OSError) as exc:
+        raise StorageFull(f"The keyword index cannot be written: {exc}.") from exc
+
+
 class KeywordWriter:
     """Takes rows in, on disk (a generation) or in memory (the tail)."""
 
@@ -260,8 +270,9 @@ class KeywordWriter:
 
         self._schema = _schema()
         self._removed = False
-        self._index = Index(self._schema, path=None if directory is None else str(directory))
-        self._writer = self._index.writer(_TAIL_HEAP_BYTES if directory is None else _HEAP_BYTES, num_threads=1)
+        with _writing():
+            self._index = Index(self._schema, path=None if directory is None else str(directory))
+            self._writer = self._index.writer(_TAIL_HEAP_BYTES if directory is None else _HEAP_BYTES, num_threads=1)
 
     def add(self, rows: Iterable[Row]) -> None:
         """Take in *rows*; they show after the next commit."""
@@ -274,7 +285,8 @@ class KeywordWriter:
             document.add_unsigned("source", row.source_id)
             document.add_unsigned("acl", row.acl_id)
             document.add_text("terms", row.stored)
-            self._writer.add_document(document)
+            with _writing():
+                self._writer.add_document(document)
 
     def remove(self, document_ids: Iterable[int]) -> None:
         """Take out all rows of those documents that were added before."""
@@ -286,13 +298,15 @@ class KeywordWriter:
 
     def commit(self) -> KeywordIndex:
         """Return the index as it now is."""
-        self._writer.commit()
-        self._index.reload()
+        with _writing():
+            self._writer.commit()
+            self._index.reload()
         return KeywordIndex(self._index.searcher(), self._schema, removed=self._removed)
 
     def close(self) -> None:
         """Wait until every file is written; nothing can be added any more."""
-        self._writer.wait_merging_threads()
+        with _writing():
+            self._writer.wait_merging_threads()
 
 
 def open_keywords(directory: Path) -> KeywordIndex:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import shutil
 import sqlite3
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from indexing import changelog, generation
+from indexing.errors import StorageFull
 from tests.searching import Company, answers
 
 QUESTIONS = ["congés payés", "remote work laptop", "Qui valide les notes de frais ?", "badge 42"]
@@ -192,6 +194,30 @@ def test_a_build_that_fails_leaves_nothing_behind(company, home):
     assert company.ask(index, "congés payés").passages[0].uri == "conges.md"
     assert index.snapshot().generation.path is None
     assert home.read_text() == "a file is in the way"
+
+
+@pytest.mark.parametrize("limit", [4_000, 6_000])
+def test_on_a_full_disk_nothing_is_lost_and_questions_are_answered_from_memory(company, home, limit):
+    """A limit on the size of files stands for the full disk."""
+    for number in range(60):
+        company.put(f"{number}.md", f"Le badge {number} ouvre la porte {number * 7} du bâtiment.")
+    index = company.index()
+    company.ask(index, "x")
+    expected = answers(company, index, QUESTIONS)
+    shutil.rmtree(home)
+    other = company.index()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        assert answers(company, other, QUESTIONS) == expected
+        with pytest.raises(StorageFull):
+            other.publish(force=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert names(home) == []
+    assert answers(company, other, QUESTIONS) == expected
+    assert other.publish()
 
 
 def test_what_a_dead_process_left_is_cleaned_up_later(company, home):
