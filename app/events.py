@@ -48,7 +48,11 @@ class Citations:
 
 @dataclass(frozen=True, slots=True)
 class Abstained:
-    """Instead of tokens: the documents do not say. ``closest`` are the passages that came nearest."""
+    """The documents do not say. ``closest`` are the passages that came nearest.
+
+    Comes instead of tokens, but for the reason ``unsupported``: then what was streamed before has no support in any
+    passage, and is taken back.
+    """
 
     message: str
     reason: str  # nothing_found | below_threshold | unsupported

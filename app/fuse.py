@@ -7,7 +7,12 @@ measured, not set by language: a model that must break the words of the passages
 seen them in training (an English model on French, any model on tables of figures); one that keeps most words whole
 has. So a multilingual model earns more trust on French than an English one, with the same constants.
 
-The constants were fitted on training data (squad_train_part, qed_nq, afriqa_fr), not on the sets of the README's table.
+Two more signs help both sides: the question's neighbouring words stand near each other in the passage, and the passage
+comes from a document that has other good candidates. The second is a light one: it finds the right report among twenty
+that use the same words, and costs nothing where each document has one passage.
+
+Trust and proximity were fitted on training data (squad_train_part, qed_nq, afriqa_fr), not on the sets that are
+reported.
 """
 
 from __future__ import annotations
@@ -26,6 +31,8 @@ _LOSS = 0.6  # trust lost with each further token a word
 _LEAST, _MOST = 0.1, 0.9
 _MOST_PIECES = 4.0
 _PROXIMITY = 0.3  # of what both sides together can give
+_DOCUMENT = 0.2  # of what a passage can earn by itself
+_DOCUMENT_PASSAGES = 10  # whose mean that is, missing ones counted as 0
 
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -37,15 +44,26 @@ def trust(texts: Iterable[str], token_spans: Callable[[str], list[tuple[int, int
     return min(_MOST, max(_LEAST, _TRUST - _LOSS * (mean - _WHOLE)))
 
 
-def fuse(scores: Mapping[int, Scores], share: float) -> list[tuple[int, float]]:
-    """Return (chunk id, fused score 0..1) best first; ties by chunk id. *share* is the dense side's, see ``trust``."""
+def fuse(scores: Mapping[int, Scores], documents: Mapping[int, int], share: float) -> list[tuple[int, float]]:
+    """Return (chunk id, fused score 0..1) best first; ties by chunk id.
+
+    *documents* is the document of each chunk, *share* the dense side's: see ``trust``.
+    """
     dense = _scaled([score.dense for score in scores.values()])
     words = _scaled([score.bm25 for score in scores.values()])
-    fused = [
-        (share * d + (1 - share) * w + _PROXIMITY * score.proximity) / (1 + _PROXIMITY)
-        for d, w, score in zip(dense, words, scores.values(), strict=True)
-    ]
-    return sorted(zip(scores, fused, strict=True), key=lambda item: (-item[1], item[0]))
+    alone = {
+        chunk_id: (share * d + (1 - share) * w + _PROXIMITY * score.proximity) / (1 + _PROXIMITY)
+        for (chunk_id, score), d, w in zip(scores.items(), dense, words, strict=True)
+    }
+    of_document: dict[int, list[float]] = {}
+    for chunk_id in sorted(alone):
+        of_document.setdefault(documents[chunk_id], []).append(alone[chunk_id])
+    company = {
+        document: sum(sorted(found, reverse=True)[:_DOCUMENT_PASSAGES]) / _DOCUMENT_PASSAGES
+        for document, found in of_document.items()
+    }
+    fused = [(c, (score + _DOCUMENT * company[documents[c]]) / (1 + _DOCUMENT)) for c, score in alone.items()]
+    return sorted(fused, key=lambda item: (-item[1], item[0]))
 
 
 def _scaled(values: list[float]) -> list[float]:

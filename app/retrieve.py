@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from indexing.embed import Embedder
     from indexing.search import SearchIndex
 
-_CANDIDATES = 50  # of each side, or top_k if that is more
+_CANDIDATES = 100  # of each side, or top_k if that is more
 _JUDGED = 10  # passages by whose words the dense side's trust is measured
 
 
@@ -52,8 +52,9 @@ def retrieve(
     with catalog.reading() as session:
         found = passages(session, scope, scores.keys(), source_ids)
     scores = {chunk_id: score for chunk_id, score in scores.items() if chunk_id in found}
-    first = [found[chunk_id].text for chunk_id, _ in fuse(scores, 0.5)[:_JUDGED]]
-    ranked = fuse(scores, trust(first, embedder.token_spans))[:top_k]
+    documents = {chunk_id: found[chunk_id].document_id for chunk_id in scores}
+    first = [found[chunk_id].text for chunk_id, _ in fuse(scores, documents, 0.5)[:_JUDGED]]
+    ranked = fuse(scores, documents, trust(first, embedder.token_spans))[:top_k]
     chosen = [
         replace(found[chunk_id], score=score, score_dense=scores[chunk_id].dense, score_bm25=scores[chunk_id].bm25)
         for chunk_id, score in ranked

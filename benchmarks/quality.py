@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="about so many queries of each set")
     parser.add_argument("--sample", action="store_true", help="the queries that each set names for costly runs")
     parser.add_argument("--documents", type=int, help="about so many documents of each set: scores get too good")
-    parser.add_argument("--answers", action="store_true", help="also the table of benchmarks/answers.py")
+    parser.add_argument("--no-answers", action="store_true", help="leave out the table of benchmarks/answers.py")
     parser.add_argument("--workdir", type=Path, help="keeps the catalogs, so that a second run embeds nothing")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
@@ -166,7 +166,7 @@ def main() -> None:
         for m in MEASURES:
             row = "".join(f"{figures[s][str(m)]:>12.3f}" for s in systems)
             print(f"{name:<12}{m!s:<10}{row}{len(runs['hybrid']):>10}{timing['hybrid_ms']:>8.1f}", flush=True)
-    if arguments.answers:
+    if not arguments.no_answers:
         chosen = [name for name in ANSWER_SETS if name in (arguments.sets or RETRIEVAL_SETS)]
         results["answers"] = answer_table(folder, chosen, workdir, embedder, arguments.limit or 400)
     if arguments.json:

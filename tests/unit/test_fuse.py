@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from app.fuse import fuse, trust
+from app import fuse as fusion
+from app.fuse import trust
 from indexing.snapshot import Scores
+
+
+def fuse(scores, share, documents=None):
+    """Each chunk in a document of its own, unless it is said otherwise."""
+    return fusion.fuse(scores, documents or {chunk: chunk for chunk in scores}, share)
 
 
 def whole_words(text):
@@ -44,6 +50,19 @@ def test_words_near_each_other_break_a_tie():
     scores = {1: Scores(0.5, 1.0, 0.0), 2: Scores(0.5, 1.0, 0.8)}
 
     assert fuse(scores, 0.5)[0][0] == 2
+
+
+def test_a_passage_in_a_document_with_other_good_ones_wins_a_close_call():
+    scores = {1: Scores(0.80, 8.0, 0.0), 2: Scores(0.79, 7.9, 0.0), 3: Scores(0.75, 7.5, 0.0), 4: Scores(0.1, 0.0, 0.0)}
+
+    assert fuse(scores, 0.5)[0][0] == 1
+    assert fuse(scores, 0.5, {1: 10, 2: 20, 3: 20, 4: 30})[0][0] == 2
+
+
+def test_many_mediocre_passages_do_not_beat_the_clearly_best_one():
+    scores = {1: Scores(0.9, 9.0, 0.5)} | {number: Scores(0.3, 3.0, 0.0) for number in range(2, 40)}
+
+    assert fuse(scores, 0.5, {1: 1} | dict.fromkeys(range(2, 40), 2))[0][0] == 1
 
 
 def test_a_model_that_breaks_words_into_pieces_is_trusted_less():

