@@ -1,7 +1,7 @@
 """Retrieval quality over evaluation sets: dense, BM25 and hybrid side by side, through the product's own code.
 
     python benchmarks/quality.py DATA [--set squad --set piaf] [--sample | --limit 600] [--documents 5000]
-                                      [--answers] [--workdir DIR] [--json FILE]
+                                      [--no-answers] [--workdir DIR] [--json FILE]
 
 Documents are chunked, embedded and stored by the pipeline, found by the search index and by ``app.retrieve``; a
 document's rank is that of its best chunk. Measures are those of ir-measures. ``BM25 plain`` is the same BM25 without
