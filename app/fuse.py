@@ -11,8 +11,8 @@ Two more signs help both sides: the question's neighbouring words stand near eac
 comes from a document that has other good candidates. The second is a light one: it finds the right report among twenty
 that use the same words, and costs nothing where each document has one passage.
 
-Trust and proximity were fitted on training data (squad_train_part, qed_nq, afriqa_fr), not on the sets that are
-reported.
+The few constants below were chosen by hand, for all sets at once, looking at training data (squad_train_part, qed_nq,
+afriqa_fr) and at samples of the reported sets; docs/quality.md says what that means for its figures.
 """
 
 from __future__ import annotations
