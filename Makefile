@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOCS ?= examples/handbook
 QUESTION ?=
+EXAMPLES ?=
 
 export HF_HUB_DISABLE_TELEMETRY = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -37,8 +38,8 @@ $(VENV)/.dev: $(VENV)/.torch pyproject.toml
 run: install ## Index DOCS (the example handbook), ask one question, then serve on http://127.0.0.1:8000
 	$(BIN)/metier quickstart $(DOCS) $(if $(QUESTION),--question "$(QUESTION)")
 
-test: $(VENV)/.dev ## Run all tests (REPEAT=10 runs the long versions)
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## Run all tests (EXAMPLES=10000 runs each property test with so many examples)
+	HF_HUB_OFFLINE=1 METIER_TEST_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## Lint, types and format
 	$(BIN)/ruff check

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
+import hypothesis
 import pytest
 import pytest_socket
 from sqlalchemy import make_url
@@ -15,6 +16,10 @@ from indexing.settings import ENV_PREFIX, NOT_SETTINGS
 from tests import postgres
 
 DATABASES = ["sqlite", "postgresql"]
+
+if examples := os.environ.get("METIER_TEST_EXAMPLES"):  # the long version: make test EXAMPLES=10000
+    hypothesis.settings.register_profile("long", max_examples=int(examples), deadline=None)
+    hypothesis.settings.load_profile("long")
 
 
 @pytest.fixture(autouse=True)

@@ -61,7 +61,7 @@ block_lists = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 @given(
     blocks=block_lists,
     title=st.sampled_from([None, "A", "Handbook", "long title " * 40]),
