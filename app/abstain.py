@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from app.evidence import SENTENCE_FEATURES, coverage, term_weights
-from app.terms import content_terms, fold, numbers
+from app.evidence import SENTENCE_FEATURES, coverage, passage_terms, term_weights
+from app.terms import fold, numbers
 from indexing.sentences import words
 
 if TYPE_CHECKING:
@@ -85,17 +85,13 @@ def answer_features(
         max(dense) - others,
         bm25,
         _logit(best.probability),
-        coverage(wanted, frozenset(_terms(passage, language))),
+        coverage(wanted, frozenset(passage_terms(passage, language))),
         cosine,
         _share(_anchors(question), passage),
         french,
         french * bm25,
         french * cosine,
     )
-
-
-def _terms(passage: Passage, language: str) -> list[str]:
-    return content_terms(" ".join((passage.title, *passage.heading_path, passage.text)), language)
 
 
 def _logit(probability: float) -> float:

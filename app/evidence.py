@@ -79,7 +79,7 @@ def term_weights(question: str, passages: Sequence[Passage], language: str) -> d
     The weight is log(1 + (n + 0.5) / (df + 0.5)), the idf of BM25 (Robertson 2009) over these n passages
     only: statistics of documents that the asker may not read never enter.
     """
-    held = [frozenset(_passage_terms(passage, language)) for passage in passages]
+    held = [frozenset(passage_terms(passage, language)) for passage in passages]
     n = len(held)
     return {
         term: math.log(1 + (n + 0.5) / (sum(term in each for each in held) + 0.5))
@@ -132,7 +132,8 @@ def ranked(sentences: Sequence[Sentence], weights: Sequence[float]) -> tuple[Sen
     return tuple(sorted(weighed, key=lambda each: (-each.probability, each.passage, each.start)))
 
 
-def _passage_terms(passage: Passage, language: str) -> list[str]:
+def passage_terms(passage: Passage, language: str) -> list[str]:
+    """Return the content terms of *passage*, those of its title and headings included."""
     return content_terms(" ".join((passage.title, *passage.heading_path, passage.text)), language)
 
 

@@ -149,9 +149,16 @@ def newest(session: Session, cache: Path, fingerprint: str, dimension: int, abov
         try:
             return _open(session, path, state.uuid, fingerprint, dimension)
         except _OtherModel as exc:
-            log.debug("generation_of_another_model", generation=path.name, model=str(exc))
+            log.debug(
+                "A generation is of another model.",
+                action="generation_of_another_model",
+                generation=path.name,
+                model=str(exc),
+            )
         except GenerationError as exc:
-            log.warning("generationput_aside", generation=path.name, reason=exc.message)
+            log.warning(
+                "A generation was put aside.", action="generation_put_aside", generation=path.name, reason=exc.message
+            )
             put_aside(path)
     return None
 
@@ -244,7 +251,12 @@ def put_aside(path: Path) -> None:
     try:
         path.rename(path.with_name(f"{_BAD}{path.name}-{uuid.uuid4().hex[:8]}"))
     except OSError as exc:
-        log.warning("generation_notput_aside", generation=str(path), reason=str(exc))
+        log.warning(
+            "A generation could not be put aside.",
+            action="generation_not_put_aside",
+            generation=str(path),
+            reason=str(exc),
+        )
 
 
 def _seq_of(path: Path) -> int:

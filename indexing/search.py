@@ -104,7 +104,12 @@ class SearchIndex:
         given = self._embedder.embed_questions(texts)
         kept = np.array([current.probes[text] for text in texts], dtype=np.float32)
         if given.shape != kept.shape or float((given * kept).sum(axis=1).min()) < _PROBE_COSINE:
-            log.error("embedding_model_changed", generation=str(current.path), remedy="run `metier sync` again")
+            log.error(
+                "The embedding model gives other vectors than the generation was built with.",
+                action="embedding_model_changed",
+                generation=str(current.path),
+                remedy="run `metier sync` again",
+            )
             if current.path is not None:
                 generation.put_aside(current.path)
             with self._refreshing, self._catalog.reading() as session:
@@ -160,7 +165,11 @@ class SearchIndex:
         try:
             self._build(session, probes)
         except (StorageFull, GenerationError) as exc:
-            log.warning("generation_not_built", reason=exc.message, effect="everything is searched from memory")
+            log.warning(
+                "No generation was built; everything is searched from memory.",
+                action="generation_not_built",
+                reason=exc.message,
+            )
             return None
         return self._newest(session)
 
@@ -169,7 +178,7 @@ class SearchIndex:
         path = generation.build(session, self._cache, self._embedder.fingerprint, self._embedder.dimension, probes)
         generation.prune(path.parent, self._kept)
         self._built += 1
-        log.info("generation_built", generation=path.name)
+        log.info("A generation was built.", action="generation_built", generation=path.name)
 
     def _begin(self, session: Session, base: Generation, state: CatalogState) -> None:
         """Make *base* and all changes after it the current snapshot."""
