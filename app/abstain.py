@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from app.evidence import SENTENCE_FEATURES, coverage, passage_terms, term_weights
+from app.evidence import READ_LIMIT, SENTENCE_FEATURES, coverage, passage_terms, term_weights
 from app.terms import fold, numbers
 from indexing.sentences import words
 
@@ -27,15 +27,17 @@ if TYPE_CHECKING:
 
 #: What is measured of a question and what was found for it, in the order of the weights.
 ANSWER_FEATURES = (
-    "dense_margin",  # how far the highest cosine of a passage stands above the mean of the others'
+    "dense_margin",  # how far the highest cosine of a passage stands above the mean of other documents'
     "bm25",  # log(1 + highest BM25 score per content term of the question)
     "sentence",  # logit of the best sentence's probability
     "coverage_passage",  # of the question's content, by the best sentence's passage with its title and headings
-    "cosine_sentence",  # of the best sentence
+    "read",  # by how much the best answer that the reader found beats "no answer"
+    "read_lead",  # and the best one of another passage
+    "sentence_read",  # the same of the best sentence, which may be another
     "anchors_passage",  # share of the question's names and numbers that the best sentence's passage holds
-    "french",  # the question is French: the packaged embedding model is English
+    "french",  # the question is French: encoder and reader know less of it
     "french_bm25",  # so scores count differently
-    "french_cosine",
+    "french_read",
 )
 _LOGIT_LIMIT = 8.0
 _NAME = re.compile(r"(?<!^)(?<![«“\"] )\b[A-ZÀ-Ý0-9][\w’'&.-]*")
@@ -48,6 +50,7 @@ class Model:
     sentence_weights: tuple[float, ...]  # of app.evidence.SENTENCE_FEATURES
     answer_weights: tuple[float, ...]  # of ANSWER_FEATURES
     threshold: float  # answer from this probability on
+    expected_wrong: float  # share of wrong answers, 0..1, from this threshold on, where it was fitted
 
 
 @functools.cache
@@ -59,12 +62,15 @@ def fitted() -> Model:
             msg = f"app/abstention.json was fitted for other {part} features; run benchmarks/fit_abstention.py"
             raise RuntimeError(msg)
     return Model(
-        tuple(stored["sentence"]["weights"]), tuple(stored["answer"]["weights"]), float(stored["answer"]["threshold"])
+        tuple(stored["sentence"]["weights"]),
+        tuple(stored["answer"]["weights"]),
+        float(stored["answer"]["threshold"]),
+        float(stored["answer"]["expected_wrong"]),
     )
 
 
 def confidence(features: Sequence[float], weights: Sequence[float]) -> float:
-    """Return the probability, 0..1, that the documents support an answer: logistic of weights · features + bias."""
+    """Return the probability, 0..1, that the answer is right: logistic of weights · features + bias."""
     logit = sum(w * x for w, x in zip(weights, features, strict=False)) + weights[-1]
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
 
@@ -76,22 +82,35 @@ def answer_features(
     best = sentences[0]
     passage = passages[best.passage]
     wanted = term_weights(question, passages, language)
-    dense = [each.score_dense or 0.0 for each in passages]
-    others = (sum(dense) - max(dense)) / max(1, len(dense) - 1)
+    nearest = max(passages, key=lambda each: each.score_dense or 0.0)
+    dense = nearest.score_dense or 0.0
     bm25 = math.log1p(max(each.score_bm25 or 0.0 for each in passages) / max(1, len(wanted)))
-    cosine = best.feature("cosine")
+    by_passage: dict[int, float] = {}
+    for each in sentences:
+        by_passage[each.passage] = max(by_passage.get(each.passage, -READ_LIMIT), each.feature("read"))
+    read, second = sorted([*by_passage.values(), -READ_LIMIT], reverse=True)[:2]
     french = float(language == "fr")
     return (
-        max(dense) - others,
+        dense - _mean_elsewhere(nearest, passages),
         bm25,
         _logit(best.probability),
         coverage(wanted, frozenset(passage_terms(passage, language))),
-        cosine,
+        read,
+        read - second,
+        best.feature("read"),
         _share(_anchors(question), passage),
         french,
         french * bm25,
-        french * cosine,
+        french * read,
     )
+
+
+def _mean_elsewhere(nearest: Passage, passages: Sequence[Passage]) -> float:
+    """Return the mean cosine of the passages of other documents; of the same one when there is no other; else 0."""
+    rest = [each for each in passages if each is not nearest]
+    others = [each.score_dense or 0.0 for each in rest if each.document_id != nearest.document_id]
+    others = others or [each.score_dense or 0.0 for each in rest]
+    return sum(others) / len(others) if others else 0.0
 
 
 def _logit(probability: float) -> float:

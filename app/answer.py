@@ -1,7 +1,8 @@
 """From a question to an answer: the flow, top to bottom, as one plain generator of events.
 
-retrieve (which authorises, through the scope) → weigh the evidence → abstain or generate → check citations →
-record. REST, SSE, the OpenAI-compatible route and the command line only render what comes out of here.
+retrieve (which authorises, through the scope) → weigh the evidence → abstain, or read and generate, each sentence
+verified before it is shown → record. REST, SSE, the OpenAI-compatible route and the command line only render what
+comes out of here.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from typing import TYPE_CHECKING, TypeAlias
 import structlog
 
 from app import abstain, evidence, history
-from app.cite import check_citations
+from app.conversation import standalone
 from app.errors import BadRequest, GeneratorUnusable, NoIndexYet, QuestionTooLong
-from app.events import Abstained, Citations, Done, Failed, Sources, Token
+from app.events import Abstained, Citations, Done, Failed, Kept, Quick, Sources, Token
 from app.generator import Deadlines, GenerationRequest
 from app.messages import abstention
-from app.reader import Reader
+from app.reader import Reader, short_text
+from app.relay import AIR_S
 from app.retrieve import retrieve
-from app.shown import ShownText
+from app.shown import shown
 from app.specialists import DEFAULT
+from app.verify import Verifier
 from indexing import store
 from indexing.errors import CatalogError, IndexingError
 
@@ -58,7 +61,11 @@ class _Draft:
     language: str = "und"
     passages: tuple[Passage, ...] = ()
     citations: tuple[Citation, ...] = ()
+    unsupported: int = 0
+    short_answer: str = ""
     confidence: float | None = None
+    threshold: float | None = None
+    expected_wrong: float | None = None
     finish_reason: str = "cancelled"
     indexed_through: int = 0
 
@@ -73,8 +80,11 @@ def answer(
 ) -> Events:
     """Return the events of the answer: Sources, Token…, then Citations, Abstained or Failed, and Done last, always.
 
+    When a generator other than the reader writes, the reader's answer comes before its tokens, as Quick, and instead of
+    Citations there may be Kept: the quick answer stands, because the generator's was not supported or failed.
+
     Raises BadRequest or QuestionTooLong at once, before there is any event. Afterwards every error of ours is a
-    Failed event. An abstention may follow tokens: then what was written had no support (reason ``unsupported``).
+    Failed event.
     Closing the generator early closes the text generator behind it and records the answer as cancelled.
     """
     cleaned = clean_question(question, parts.settings.question_chars)
@@ -106,6 +116,10 @@ def _events(draft: _Draft, parts: Parts, turns: tuple[Turn, ...]) -> Events:
         confidence=draft.confidence,
         generator=draft.generator,
         indexed_through=draft.indexed_through,
+        unsupported=draft.unsupported,
+        short_answer=draft.short_answer,
+        threshold=draft.threshold,
+        expected_wrong=draft.expected_wrong,
     )
 
 
@@ -114,9 +128,10 @@ def _answer(draft: _Draft, parts: Parts, turns: tuple[Turn, ...]) -> Events:
     settings, specialist = parts.settings, draft.specialist
     deadlines = Deadlines.starting_now(first_token_s=settings.first_token_timeout_s, answer_s=settings.answer_timeout_s)
     generator = _generator(specialist, parts)
+    question = standalone(draft.question, turns, generator=generator, deadlines=deadlines).question
 
     found = retrieve(
-        draft.question,
+        question,
         scope=draft.scope,
         catalog=parts.catalog,
         index=parts.index,
@@ -127,21 +142,24 @@ def _answer(draft: _Draft, parts: Parts, turns: tuple[Turn, ...]) -> Events:
     draft.language, draft.indexed_through, draft.passages = found.language, found.seq, found.passages
     if not found.passages:
         _require_documents(draft.scope, parts)
-    yield Sources(found.passages)
+    yield Sources(found.passages, question)
 
     model = abstain.fitted()
-    sentences = evidence.weigh(draft.question, found.passages, found.language, parts.embedder, model.sentence_weights)
+    sentences = evidence.weigh(question, found.passages, found.language, parts.reads, model.sentence_weights)
     if not sentences:
         yield _abstained(draft, "nothing_found")
         return
-    features = abstain.answer_features(draft.question, found.passages, sentences, found.language)
+    features = abstain.answer_features(question, found.passages, sentences, found.language)
     draft.confidence = abstain.confidence(features, model.answer_weights)
-    if draft.confidence < (model.threshold if specialist.threshold is None else specialist.threshold):
+    draft.threshold, draft.expected_wrong = specialist.threshold, None
+    if draft.threshold is None:
+        draft.threshold, draft.expected_wrong = model.threshold, model.expected_wrong
+    if draft.confidence < draft.threshold:
         yield _abstained(draft, "below_threshold")
         return
 
     request = GenerationRequest(
-        question=draft.question,
+        question=question,
         language=found.language,
         passages=found.passages,
         sentences=sentences,
@@ -150,33 +168,76 @@ def _answer(draft: _Draft, parts: Parts, turns: tuple[Turn, ...]) -> Events:
         max_tokens=settings.answer_tokens,
         deadlines=deadlines,
     )
-    with closing(generator.generate(request)) as pieces:
-        finish_reason = yield from _tokens(draft, pieces, deadlines)
+    draft.short_answer = shown(short_text(request), 0)
+    quick = None if isinstance(generator, Reader) else _quick(draft, request)
+    if quick is not None:
+        yield quick
+    yield from _write(draft, generator, request, quick)
 
-    _, draft.citations = check_citations(draft.text, found.passages, found.language)
-    if not draft.citations:
+
+def _quick(draft: _Draft, request: GenerationRequest) -> Quick | None:
+    """Return the reader's answer, which is on record from here on; None when it has none to give."""
+    verifier = Verifier(draft.passages, draft.language, own=True)
+    for piece in Reader().generate(request):
+        verifier.feed(piece)
+    verifier.finish()
+    if not verifier.kept:
+        return None
+    draft.text, draft.citations, draft.generator = verifier.text, verifier.citations, "reader"
+    return Quick(verifier.text, verifier.citations)
+
+
+def _write(draft: _Draft, generator: Generator, request: GenerationRequest, quick: Quick | None) -> Events:
+    """Yield what *generator* writes and passages support, then whether that is the answer or the quick one stands."""
+    verifier = Verifier(draft.passages, draft.language, own=isinstance(generator, Reader))
+    try:
+        with closing(generator.generate(request)) as pieces:
+            finish_reason = yield from _tokens(pieces, verifier, request.deadlines)
+    except Exception as exc:  # boundary: a generator that fails, however it does, does not take the quick answer away
+        if quick is None:
+            raise
+        level = log.warning if isinstance(exc, IndexingError) else log.exception
+        level("The generator failed.", action="generator_failed", answer_id=draft.id, error=type(exc).__name__)
+        yield _kept(draft, "failed", quick, verifier)
+        return
+    finally:
+        draft.unsupported = verifier.unsupported
+        if quick is None:
+            draft.text = verifier.text
+    if quick is not None and (not verifier.kept or verifier.unsupported > verifier.kept):
+        yield _kept(draft, "unsupported", quick, verifier)
+        return
+    if not verifier.kept:
         yield _abstained(draft, "unsupported")
         return
+    draft.text, draft.citations, draft.generator = verifier.text, verifier.citations, generator.name
     draft.finish_reason = finish_reason
     yield Citations(draft.citations)
 
 
-def _tokens(draft: _Draft, pieces: Pieces, deadlines: Deadlines) -> PythonGenerator[Event, None, str]:
-    """Yield what of the generator's pieces may be shown, and return its finish reason."""
-    text = ShownText(len(draft.passages))
+def _kept(draft: _Draft, reason: str, quick: Quick, verifier: Verifier) -> Kept:
+    draft.finish_reason = "stop"
+    return Kept(reason, quick.text, quick.citations, verifier.citations)
+
+
+def _tokens(pieces: Pieces, verifier: Verifier, deadlines: Deadlines) -> PythonGenerator[Event, None, str]:
+    """Yield what of *pieces* may be shown, and return the generator's finish reason.
+
+    An empty token says "still working": it is where a client that left is noticed, so one comes twice a second.
+    """
+    aired = time.monotonic()
     while True:
         try:
             piece = next(pieces)
         except StopIteration as stop:
-            last = text.finish()
-            draft.text += last
-            if last:
+            reason = stop.value or "stop"
+            if last := verifier.finish(cut=reason == "length"):
                 yield Token(last)
-            return stop.value or "stop"
+            return reason
         deadlines.left_s(started=True)
-        shown = text.feed(piece)
-        draft.text += shown
-        if shown or not piece:  # an empty token says "still working", and is where a client that left is noticed
+        shown = verifier.feed(piece)
+        if shown or not piece or time.monotonic() - aired >= AIR_S:
+            aired = time.monotonic()
             yield Token(shown)
 
 
@@ -239,7 +300,7 @@ def _require_documents(scope: Scope, parts: Parts) -> None:
 def _abstained(draft: _Draft, reason: str) -> Abstained:
     draft.finish_reason = "abstained"
     message = abstention(draft.language, reason)
-    draft.text = draft.text or message
+    draft.text = message
     return Abstained(message, reason, draft.passages[:CLOSEST_SHOWN])
 
 

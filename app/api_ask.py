@@ -13,7 +13,7 @@ from app.answer import answer, clean_question
 from app.api_body import JsonRoute
 from app.auth import MayAsk, MayOperate, MayRead, PartsHere, Principal, scope_of
 from app.errors import NotFound
-from app.events import Abstained, Citations, Done, Failed, Sources, Token
+from app.events import Abstained, Citations, Done, Failed, Kept, Quick, Sources, Token, settled
 from app.generator import Turn
 from app.problems import named_problem
 from app.retrieve import retrieve
@@ -38,7 +38,7 @@ from indexing import store
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Sequence
 
-    from app.events import Event
+    from app.events import Citation, Event
     from app.metrics import Metrics
     from app.parts import Parts
     from app.specialists import Specialist
@@ -77,8 +77,9 @@ def specialist_named(parts: Parts, name: str | None) -> Specialist:
     response_model=AnswerOut,
     responses={
         200: {
-            "description": "The answer; or, as server-sent events: `sources`, `token`, `citations` or `abstained`, "
-            "`failed`, `done`.",
+            "description": "The answer; or, as server-sent events: `sources`, `token`…, then `citations`, `abstained` "
+            "or `failed`, and `done`. Where a generator writes, `quick` comes before the tokens: the reader's answer, "
+            "to be shown at once. The tokens replace it if `citations` follow; if `kept` does, it stands.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         }
     },
@@ -100,13 +101,17 @@ async def encoded(events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, 
         async for event in events:
             match event:
                 case Sources():
-                    yield sse("sources", {"passages": _dump(event.passages)})
+                    yield sse("sources", {"passages": _dump(event.passages), "searched_for": event.question})
                 case Token():
                     # An empty token only says "still working": a comment keeps proxies from closing.
                     yield sse("token", {"text": event.text}) if event.text else b": working\n\n"
+                case Quick():
+                    yield sse("quick", {"text": event.text, "citations": _cited(event.citations)})
                 case Citations():
-                    found = [CitationOut.model_validate(c).model_dump(mode="json") for c in event.citations]
-                    yield sse("citations", {"citations": found})
+                    yield sse("citations", {"citations": _cited(event.citations)})
+                case Kept():
+                    body = {"reason": event.reason, "text": event.text, "citations": _cited(event.citations)}
+                    yield sse("kept", body)
                 case Abstained():
                     yield sse("abstained", AbstentionOut.model_validate(event).model_dump(mode="json"))
                 case Failed():
@@ -123,6 +128,10 @@ def _dump(passages: Sequence[Passage]) -> list[dict[str, Any]]:
     return [PassageOut.model_validate(p).model_dump(mode="json") for p in passages]
 
 
+def _cited(citations: Sequence[Citation]) -> list[dict[str, Any]]:
+    return [CitationOut.model_validate(each).model_dump(mode="json") for each in citations]
+
+
 def answer_out(events: Sequence[Event], chosen: Specialist) -> AnswerOut | Response:
     """Return the whole answer; when it failed, a problem that still lists the passages that were found."""
     passages = tuple(p for e in events if isinstance(e, Sources) for p in e.passages)
@@ -131,12 +140,14 @@ def answer_out(events: Sequence[Event], chosen: Specialist) -> AnswerOut | Respo
         return named_problem(failed.error, failed.message, failed.remedy, extra={"sources": _dump(passages)})
     done = next(e for e in events if isinstance(e, Done))
     abstained = next((e for e in events if isinstance(e, Abstained)), None)
+    text, citations = settled(events)
     return AnswerOut(
         answer_id=done.answer_id,
-        text="".join(e.text for e in events if isinstance(e, Token)),
-        citations=tuple(CitationOut.model_validate(c) for e in events if isinstance(e, Citations) for c in e.citations),
+        text=text,
+        citations=tuple(CitationOut.model_validate(each) for each in citations),
         abstained=None if abstained is None else AbstentionOut.model_validate(abstained),
         sources=tuple(PassageOut.model_validate(p) for p in passages),
+        searched_for=next((e.question for e in events if isinstance(e, Sources)), ""),
         specialist=chosen.name,
         language=done.language,
         finish_reason=done.finish_reason,
@@ -144,6 +155,10 @@ def answer_out(events: Sequence[Event], chosen: Specialist) -> AnswerOut | Respo
         generator=done.generator,
         seconds=done.seconds,
         indexed_through=done.indexed_through,
+        unsupported=done.unsupported,
+        short_answer=done.short_answer,
+        threshold=done.threshold,
+        expected_wrong=done.expected_wrong,
     )
 
 

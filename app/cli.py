@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app import cli_ask, cli_doctor, cli_serve, cli_sources, cli_specialist, cli_sync
+from app import cli_ask, cli_doctor, cli_evaluate, cli_serve, cli_sources, cli_specialist, cli_sync
 from app.version import version
 from indexing.errors import IndexingError
 
@@ -48,6 +48,7 @@ cli.command("runs")(cli_sync.list_runs)
 cli.command("failures")(cli_sync.list_failures)
 cli.command("ask")(cli_ask.ask)
 cli.command("search")(cli_ask.search)
+cli.command("evaluate")(cli_evaluate.evaluate)
 cli.add_typer(cli_specialist.specialist, name="specialist")
 cli.command("doctor")(cli_doctor.doctor)
 cli.command("migrate")(cli_doctor.migrate)

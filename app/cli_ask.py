@@ -12,12 +12,19 @@ import typer
 from app.cli_open import load_settings, local_scope, open_parts, quiet_logs
 
 if TYPE_CHECKING:
-    from app.events import Abstained, Citation, Failed
+    from collections.abc import Iterable
+
+    from app.events import Abstained, Citation, Event, Failed
     from app.parts import Parts
     from app.specialists import Specialist
     from indexing.documents import Passage
 
 Question = Annotated[str, typer.Argument(help="The question, in quotation marks.")]
+_KEPT = {
+    "unsupported": "The documents do not support the fuller answer: the first one stands.",
+    "failed": "The generator did not finish the fuller answer: the first one stands.",
+}
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 
 
@@ -44,46 +51,64 @@ def ask(
 def show_answer(parts: Parts, question: str, chosen: Specialist) -> bool:
     """Print the answer as it is made, then its citations; return whether it failed."""
     from app.answer import answer
-    from app.cli_show import clean
-    from app.events import Abstained, Citations, Done, Failed, Sources, Token
+
+    with closing(answer(question, local_scope(parts.catalog), parts, specialist=chosen)) as events:
+        return show_events(events)
+
+
+def show_events(events: Iterable[Event]) -> bool:
+    """Print an answer's *events* as they come; return whether it failed.
+
+    What a terminal has shown stays: a fuller answer is printed below the quick one, and when the quick one stands, a
+    line says so.
+    """
+    from app.cli_show import clean, remark
+    from app.events import Abstained, Citations, Done, Failed, Kept, Quick, Sources, Token
 
     failed = False
-    with closing(answer(question, local_scope(parts.catalog), parts, specialist=chosen)) as events:
-        for event in events:
-            match event:
-                case Sources() | Done():
-                    pass
-                case Token():
-                    sys.stdout.write(clean(event.text))
-                    sys.stdout.flush()
-                case Citations():
-                    _show_citations(event.citations)
-                case Abstained():
-                    _show_abstention(event)
-                case Failed():
-                    failed = True
-                    _show_failure(event)
-                case _:
-                    assert_never(event)
+    for event in events:
+        match event:
+            case Sources() | Done():
+                pass
+            case Token():
+                sys.stdout.write(clean(event.text))
+                sys.stdout.flush()
+            case Quick():
+                sys.stdout.write(clean(event.text))
+                _show_citations(event.citations)
+                remark("\nA fuller answer is being written …\n")
+            case Citations():
+                _show_citations(event.citations)
+            case Kept():
+                remark(f"\n{_KEPT[event.reason]}")
+            case Abstained():
+                _show_abstention(event)
+            case Failed():
+                failed = True
+                _show_failure(event)
+            case _:
+                assert_never(event)
     return failed
 
 
 def _show_citations(citations: tuple[Citation, ...]) -> None:
     from app.cli_show import say
+    from app.shown import unlinked
 
     say("\n")
     for cited in citations:
         page = f", page {cited.page}" if cited.page is not None else ""
-        say(f"[{cited.number}] {_one_line(cited.title)}{page} ({cited.source}: {cited.uri})")
-        say(f"    “{_one_line(cited.quote)}”")
+        say(f"[{cited.number}] {unlinked(cited.title)}{page} ({cited.source}: {unlinked(cited.uri)})")
+        say(f"    “{unlinked(cited.quote)}”")
 
 
 def _show_abstention(event: Abstained) -> None:
     from app.cli_show import say
+    from app.shown import unlinked
 
     say(event.message)
     for passage in event.closest:
-        say(f"  - {_one_line(passage.title)} ({passage.source}: {passage.uri})")
+        say(f"  - {unlinked(passage.title)} ({passage.source}: {unlinked(passage.uri)})")
 
 
 def _show_failure(event: Failed) -> None:
@@ -92,33 +117,34 @@ def _show_failure(event: Failed) -> None:
     remark(f"\nError: {event.message} {event.remedy}".rstrip())
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
 def _print_json_answer(parts: Parts, question: str, chosen: Specialist) -> bool:
     """Print what POST /v1/ask returns; return whether the answer failed."""
     from app.answer import answer
+
+    with closing(answer(question, local_scope(parts.catalog), parts, specialist=chosen)) as events:
+        return print_json_events(events, chosen)
+
+
+def print_json_events(events: Iterable[Event], chosen: Specialist) -> bool:
+    """Print an answer's *events* as one JSON object; return whether it failed."""
     from app.cli_show import print_json
-    from app.events import Abstained, Citations, Done, Failed, Sources, Token
+    from app.events import Abstained, Done, Failed, Sources, settled
 
     shown: dict[str, Any] = {"text": "", "citations": [], "abstained": None, "failed": None, "sources": []}
-    for event in answer(question, local_scope(parts.catalog), parts, specialist=chosen):
+    heard = list(events)
+    shown["text"], citations = settled(heard)
+    shown["citations"] = [asdict(each) for each in citations]
+    for event in heard:
         match event:
             case Sources():
                 shown["sources"] = [asdict(p) for p in event.passages]
-            case Token():
-                shown["text"] += event.text
-            case Citations():
-                shown["citations"] = [asdict(c) for c in event.citations]
+                shown["searched_for"] = event.question
             case Abstained():
                 shown["abstained"] = asdict(event)
             case Failed():
                 shown["failed"] = asdict(event)
             case Done():
                 shown |= {**asdict(event), "specialist": chosen.name}
-            case _:
-                assert_never(event)
     print_json(shown)
     return shown["failed"] is not None
 
@@ -156,10 +182,12 @@ def search(
 
 def _show_passages(passages: tuple[Passage, ...]) -> None:
     from app.cli_show import remark, say
+    from app.shown import unlinked
 
     if not passages:
         remark("Nothing was found. `metier sources list` shows what is indexed.")
     for number, passage in enumerate(passages, 1):
         page = f", page {passage.page}" if passage.page is not None else ""
-        say(f"{number}. {_one_line(passage.title)}{page} ({passage.source}: {passage.uri}) score {passage.score:.4f}")
-        say(f"   {_one_line(passage.text)}")
+        where = f"{passage.source}: {unlinked(passage.uri)}"
+        say(f"{number}. {unlinked(passage.title)}{page} ({where}) score {passage.score:.4f}")
+        say(f"   {unlinked(passage.text)}")

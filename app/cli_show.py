@@ -60,8 +60,9 @@ def remark(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print *value* (records included) as JSON for a program."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_plain) + "\n")
+    """Print *value* (records included) as JSON for a program; what a terminal would act on is escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=_plain)
+    sys.stdout.write(text.translate({ord(c): json.dumps(c)[1:-1] for c in set(text) if not clean(c)}) + "\n")
     sys.stdout.flush()
 
 

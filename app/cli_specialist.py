@@ -56,6 +56,48 @@ def create(
     remark(f"Specialist {made.name}, version {made.version}. Ask it with `metier ask --specialist {made.name} …`.")
 
 
+@specialist.command("calibrate")
+def calibrate(
+    name: Annotated[str, typer.Argument(help="Specialist that gets the threshold, in a new version.")],
+    golden: Annotated[Path, typer.Argument(help="Golden set with answers, and with questions that have none.")],
+    target: Annotated[float, typer.Option(min=0.001, max=0.9, help="Share of wrong answers that is accepted.")] = 0.05,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which threshold it would be.")] = False,
+) -> None:
+    """Find the threshold at which so few answers are wrong, on questions with known answers, and use it."""
+    from dataclasses import replace
+
+    from app import specialists
+    from app.calibration import calibrated
+    from app.cli_open import load_settings, local_scope, open_parts, quiet_logs
+    from app.cli_show import remark, run_progress
+    from app.golden import read_golden
+    from indexing.documents import Progress
+
+    quiet_logs("error")
+    questions = read_golden(golden)
+    with open_parts(load_settings()) as parts, run_progress("calibrate") as show:
+        with parts.catalog.reading() as session:
+            chosen = specialists.specialist(session, name)
+        found = calibrated(
+            questions,
+            local_scope(parts.catalog),
+            parts,
+            chosen,
+            target,
+            progress=lambda done, total: show(Progress("ask", done, total)),
+        )
+        told = (
+            f"Threshold {found.confidence:.3f}: {found.answered} of {found.asked} questions would be answered, "
+            f"{found.wrong} of these wrongly; target {target:.0%} of the answers, kept with 90 % certainty."
+        )
+        if dry_run:
+            remark(told)
+            return
+        with parts.catalog.transaction() as session:
+            made = specialists.add_version(session, replace(chosen, threshold=found.confidence))
+    remark(f"{told} Specialist {made.name}, version {made.version}, answers with it.")
+
+
 @specialist.command("list")
 def list_specialists(as_json: Json = False) -> None:
     """List the specialists, each in the version that answers."""

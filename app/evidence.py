@@ -1,9 +1,10 @@
 """How well each sentence of the passages supports a question: measured once, used by the reader and the abstention.
 
-A sentence is weighed by the content words it shares with the question (rare words count more, and words that
-every passage holds count less), by the likeness of meaning that the embedder sees, by its passage's rank, and
-by whether it holds the kind of thing that is asked for (a number, a date). The weights are fitted on training
-data by ``benchmarks/fit_abstention.py`` and stored in ``app/abstention.json``.
+The trained reader (``app.reading``) says where in each passage an answer stands, and by how much that beats "no
+answer here". A sentence is weighed by the best answer within it, by the content words that it shares with the
+question (rare words count more, and words that every passage holds count less), by its passage's rank, and by whether
+it holds the kind of thing that is asked for (a number, a date). The weights are fitted on questions that the reader was
+not trained on by ``benchmarks/fit_abstention.py`` and stored in ``app/abstention.json``.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.quotable import quotable_spans
+from app.reading import Text
 from app.terms import content_terms, fold, numbers
 from indexing.sentences import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from app.reading import Span, SpanReader
     from indexing.documents import Passage
-    from indexing.embed import Embedder
 
-#: Sentences that the embedder looks at, best by shared words first: enough for 8 passages, and bounded for 50.
-SENTENCES_EMBEDDED = 24
+PASSAGES_READ = 12  # best first: reading more costs time, and an answer further down is hardly ever right
+READ_LIMIT = 12.0
 SHORTEST_WORDS = 4  # fewer are a heading or a label, unless they end like a sentence or hold a number
 LONGEST_SENTENCE = 1200  # characters; a table row or a run-on longer than this is cut at a word
 
@@ -35,10 +37,10 @@ SENTENCE_FEATURES = (
     "coverage",  # of the question's content by the sentence, 0..1
     "coverage_near",  # more of it by the sentence before it
     "coverage_context",  # more of it by title and headings
-    "cosine",  # of sentence and question
-    "cosine_margin",  # how far above the mean of the sentences looked at
-    "cosine_french",  # the same two again for French questions: the packaged embedding model is English
-    "cosine_margin_french",
+    "read",  # by how much the best answer in it beats "no answer", in logits, held within ±READ_LIMIT
+    "read_share",  # its share among all sentences, by exp(read)
+    "read_french",  # the same two again for French questions: the reader learned more from English ones
+    "read_share_french",
     "rank",  # 1 / (1 + rank of the passage)
     "kind_matches",  # it holds the kind of thing that is asked for
     "kind_fails",  # it does not
@@ -56,6 +58,7 @@ class Sentence:
     text: str
     features: tuple[float, ...]
     probability: float = 0.0  # that this sentence answers the question
+    answer: Span | None = None  # the best short answer in it, characters in the passage's text
 
     def feature(self, name: str) -> float:
         """Return one feature by its name."""
@@ -94,32 +97,38 @@ def coverage(weights: dict[str, float], terms: frozenset[str] | set[str]) -> flo
 
 
 def weigh(
-    question: str, passages: Sequence[Passage], language: str, embedder: Embedder, weights: Sequence[float]
+    question: str, passages: Sequence[Passage], language: str, reads: SpanReader, weights: Sequence[float]
 ) -> tuple[Sentence, ...]:
-    """Return the sentences of *passages* with their probability of being the answer, highest first.
+    """Return the sentences of the best *passages* with their probability of being the answer, highest first.
 
     *weights* are those of SENTENCE_FEATURES followed by the bias. Headings, and questions found in the documents (a
     list of frequently asked ones), are not candidates: quoting the question back answers nothing.
     """
+    read = passages[:PASSAGES_READ]
     wanted = term_weights(question, passages, language)
-    candidates = [each for index, passage in enumerate(passages) for each in _candidates(index, passage, language)]
+    candidates = [each for index, passage in enumerate(read) for each in _candidates(index, passage, language)]
     if not candidates:
         return ()
-    candidates.sort(key=lambda each: -_prescore(each, wanted))
-    candidates = candidates[:SENTENCES_EMBEDDED]
-    vectors = embedder.embed_passages([each.text for each in candidates])
-    cosines = vectors @ embedder.embed_questions([question])[0]
+    readings = reads.read(question, [Text(each.text, before=_before(each)) for each in read])
+    spans = [readings[each.passage].best(each.start, each.end) for each in candidates]
+    margins = np.asarray([-READ_LIMIT if span is None else span.margin for span in spans]).clip(-READ_LIMIT, READ_LIMIT)
+    shares = np.exp(margins - margins.max())
+    shares /= shares.sum()
     rows = [
-        _features(question, language, candidate, wanted, (float(cosine), float(cosine - cosines.mean())))
-        for candidate, cosine in zip(candidates, cosines, strict=True)
+        _features(question, language, each, wanted, (float(margin), float(share)))
+        for each, margin, share in zip(candidates, margins, shares, strict=True)
     ]
-    return ranked(
-        [
-            Sentence(each.passage, each.start, each.end, each.text, row)
-            for each, row in zip(candidates, rows, strict=True)
-        ],
-        weights,
-    )
+    sentences = [
+        Sentence(each.passage, each.start, each.end, each.text, row, answer=span)
+        for each, row, span in zip(candidates, rows, spans, strict=True)
+    ]
+    return ranked(sentences, weights)
+
+
+def _before(passage: Passage) -> str:
+    """Return what a reader should know before it reads the passage: title, and the heading it stands under."""
+    names = (passage.title, *passage.heading_path[-1:])
+    return ". ".join(dict.fromkeys(name.strip() for name in names if name.strip()))
 
 
 def ranked(sentences: Sequence[Sentence], weights: Sequence[float]) -> tuple[Sentence, ...]:
@@ -169,15 +178,10 @@ def _cut(text: str, start: int, end: int) -> int:
     return blank if blank > start else start + LONGEST_SENTENCE
 
 
-def _prescore(candidate: _Candidate, wanted: dict[str, float]) -> float:
-    own = coverage(wanted, candidate.own)
-    return own + 0.3 * coverage(wanted, candidate.near | candidate.context) + 0.2 / (1 + candidate.passage)
-
-
 def _features(
-    question: str, language: str, candidate: _Candidate, wanted: dict[str, float], likeness: tuple[float, float]
+    question: str, language: str, candidate: _Candidate, wanted: dict[str, float], read: tuple[float, float]
 ) -> tuple[float, ...]:
-    cosine, margin = likeness
+    margin, share = read
     own = coverage(wanted, candidate.own)
     near = coverage(wanted, candidate.own | candidate.near)
     context = coverage(wanted, candidate.own | candidate.near | candidate.context)
@@ -188,10 +192,10 @@ def _features(
         own,
         near - own,
         context - near,
-        cosine,
         margin,
-        cosine if language == "fr" else 0.0,
+        share,
         margin if language == "fr" else 0.0,
+        share if language == "fr" else 0.0,
         1 / (1 + candidate.passage),
         float(matches is True),
         float(matches is False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator as PythonGenerator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from app.errors import GeneratorTimeout
 
@@ -65,6 +65,7 @@ class GenerationRequest:
     history: tuple[Turn, ...] = ()  # oldest first
     max_tokens: int = 400
     deadlines: Deadlines = field(default_factory=lambda: Deadlines.starting_now(first_token_s=60, answer_s=180))
+    task: Literal["answer", "rewrite"] = "answer"  # rewrite: only word the question completely (app.conversation)
 
 
 class Generator(Protocol):

@@ -10,6 +10,7 @@ class Messages:
     """One language's wording."""
 
     lead: str  # before the reader's quotes
+    disagree: str  # the same, when documents give different numbers
     open_quote: str
     close_quote: str
     nothing_found: str
@@ -19,22 +20,24 @@ class Messages:
 
 ENGLISH = Messages(
     lead="The documents say: ",
+    disagree="The documents disagree: ",
     open_quote="“",
     close_quote="”",
     nothing_found="I don't know: nothing in the documents you may read matches this question.",
     below_threshold="I don't know: the documents do not seem to answer this question. The closest passages are listed.",
-    unsupported="I could not find support in the documents for the answer that was written. Do not rely on it; "
-    "the closest passages are listed.",
+    unsupported="I don't know: an answer was written, but no passage supports it, so it is not shown. "
+    "The closest passages are listed.",
 )
 FRENCH = Messages(
     lead="Les documents indiquent : ",
+    disagree="Les documents se contredisent : ",
     open_quote="« ",
     close_quote=" »",
     nothing_found="Je ne sais pas : rien ne correspond à cette question dans les documents que vous pouvez lire.",
     below_threshold="Je ne sais pas : les documents ne semblent pas répondre à cette question. "
     "Les passages les plus proches sont indiqués.",
-    unsupported="Je n’ai pas trouvé dans les documents de quoi appuyer la réponse rédigée. Ne vous y fiez pas ; "
-    "les passages les plus proches sont indiqués.",
+    unsupported="Je ne sais pas : une réponse a été rédigée, mais aucun passage ne l’appuie ; elle n’est pas montrée. "
+    "Les passages les plus proches sont indiqués.",
 )
 
 

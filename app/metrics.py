@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from app.events import Done, Sources, Token
+from app.events import Done, Quick, Sources, Token
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -61,7 +61,7 @@ class Metrics:
                 match event:
                     case Sources():
                         self.seconds.labels("sources").observe(elapsed)
-                    case Token() if waiting_for_token and event.text:
+                    case Quick() | Token() if waiting_for_token and event.text:
                         waiting_for_token = False
                         self.seconds.labels("first_token").observe(elapsed)
                     case Done():

@@ -2,12 +2,15 @@
 
 The last user message is the question and earlier ones are its history. System messages are not followed:
 what a specialist does is written in its instructions, by who may change it.
+
+This protocol cannot take back text. So the reader's quick answer is held back while a generator writes, and comes only
+if the generator's does not stand: as the answer when nothing of that was sent, and otherwise below it, which stays,
+for each sentence of it was verified.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -21,9 +24,10 @@ from app.api_ask import begin, specialist_named
 from app.api_body import JsonRoute
 from app.auth import MayAsk, MayRead, PartsHere  # noqa: TC001 -- FastAPI resolves annotations at run time
 from app.errors import BadRequest, NotFound
-from app.events import Abstained, Citations, Done, Failed, Token
+from app.events import Abstained, Citations, Done, Failed, Kept, Sources, Token
 from app.generator import Turn
 from app.problems import named_problem, openai_error
+from app.shown import plain
 from app.stream import EventStream, collect, stepped
 from app.wire import TURN_CHARS, CitationOut
 from app.wire_openai import ChatIn, ChatOut, Choice, Model, Models, ReplyMessage, Usage
@@ -38,8 +42,6 @@ router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
 
 #: Characters to a token, roughly, in English and French.
 CHARS_PER_TOKEN = 4
-#: What Markdown gives a meaning to: in a title it could become a link or a picture that calls out.
-_MARKUP = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]|[\\`*_\[\]()<>!|#~&]|(?<=\w):(?=//)")
 
 
 @router.get("/models", operation_id="list_models", summary="List models")
@@ -86,7 +88,7 @@ async def create_chat_completion(body: ChatIn, request: Request, parts: PartsHer
     reply = Reply(chosen, prompt_chars=sum(len(m.text) for m in body.messages))
     if body.stream:
         usage = body.stream_options is not None and body.stream_options.include_usage
-        return EventStream(_chunks(stepped(events, state.answer_threads), reply, include_usage=usage))
+        return EventStream(streamed(stepped(events, state.answer_threads), reply, include_usage=usage))
     for event in await collect(events, request, state.answer_threads):
         reply.take(event)
     if reply.failed is not None:
@@ -121,19 +123,30 @@ class Reply:
     abstained: Abstained | None = None
     failed: Failed | None = None
     done: Done | None = None
+    searched_for: str = ""
+    streaming: bool = False  # what was added has been sent
 
     def take(self, event: Event) -> str:
         """Keep what *event* says and return the text that it adds to the message."""
         added = ""
         match event:
+            case Sources():
+                self.searched_for = event.question
             case Token():
                 added = event.text
             case Citations():
                 self.citations = event.citations
                 added = source_list(event.citations)
+            case Kept():
+                self.citations, added = event.citations, event.text
+                if self.text and self.streaming:
+                    self.citations, added = (*event.streamed, *event.citations), f"\n\n{event.text}"
+                else:
+                    self.text = ""
+                added += source_list(self.citations)
             case Abstained():
                 self.abstained = event
-                added = f"\n\n{event.message}" if self.text else event.message
+                added = event.message
             case Failed():
                 self.failed = event
             case Done():
@@ -156,7 +169,11 @@ class Reply:
         return {
             "answer_id": self.done.answer_id if self.done else None,
             "specialist": self.specialist.name,
+            "searched_for": self.searched_for,
             "confidence": self.done.confidence if self.done else None,
+            "generator": self.done.generator if self.done else None,
+            "unsupported": self.done.unsupported if self.done else 0,
+            "short_answer": self.done.short_answer if self.done else "",
             "abstained": self.abstained.reason if self.abstained else None,
             "citations": [CitationOut.model_validate(c).model_dump(mode="json") for c in self.citations],
         }
@@ -192,10 +209,11 @@ class Reply:
         return data_line(body)
 
 
-async def _chunks(
+async def streamed(
     events: AsyncGenerator[Event, None], reply: Reply, *, include_usage: bool
 ) -> AsyncGenerator[bytes, None]:
     """Yield the reply as chunks. A failure is an ``error`` line, which the official client raises."""
+    reply.streaming = True
     try:
         yield reply.chunk({"role": "assistant", "content": ""})
         async for event in events:
@@ -232,8 +250,3 @@ def source_list(citations: Sequence[Citation]) -> str:
         page = f", p. {cited.page}" if cited.page is not None else ""
         lines.append(f"[{number}] {plain(cited.title)}{page} — {plain(cited.uri)}")
     return "\n\nSources:\n" + "\n".join(lines)
-
-
-def plain(text: str) -> str:
-    """Return *text* on one line without Markdown's and HTML's special characters."""
-    return " ".join(_MARKUP.sub(" ", text).split())

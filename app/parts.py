@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from app.generator import Generator
+    from app.reading import SpanReader
     from app.settings import AppSettings
     from indexing.db import Catalog
     from indexing.embed import Embedder
@@ -23,4 +24,5 @@ class Parts:
     embedder: Embedder
     index: SearchIndex
     parsers: ParserPool
+    reads: SpanReader
     generator: Generator

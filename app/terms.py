@@ -45,8 +45,12 @@ def content_terms(text: str, language: str = "und") -> list[str]:
     The stems are those of the keyword index (Snowball, by *language*). Question words and the verbs that only
     frame a question ("find", "need", "dit") are left out as well.
     """
-    kept = (word for word in words(text) if fold(word) not in _STOP_WORDS)
-    return analyse(" ".join(kept), language).stems
+    return analyse(" ".join(content_words(text)), language).stems
+
+
+def content_words(text: str) -> list[str]:
+    """Return the content words of *text* as they are written, case-folded, in order; [] when there are none."""
+    return [word for word in words(text) if fold(word) not in _STOP_WORDS]
 
 
 def numbers(text: str) -> frozenset[str]:

@@ -167,6 +167,7 @@ class AnswerOut(Wire):
         citations=[_CITATION],
         abstained=None,
         sources=[_PASSAGE],
+        searched_for="How many days of paid leave do we have?",
         specialist="metier",
         language="en",
         finish_reason="stop",
@@ -174,6 +175,10 @@ class AnswerOut(Wire):
         generator="reader",
         seconds=0.08,
         indexed_through=240,
+        unsupported=0,
+        short_answer="25 days",
+        threshold=0.6,
+        expected_wrong=0.25,
     )
 
     answer_id: str
@@ -181,13 +186,20 @@ class AnswerOut(Wire):
     citations: tuple[CitationOut, ...]
     abstained: AbstentionOut | None
     sources: tuple[PassageOut, ...] = Field(description="The passages that the answer was made from, best first.")
+    searched_for: str = Field("", description="The question; a follow-up, completed from the history.")
     specialist: str
     language: str
     finish_reason: str = Field(description="stop, length or abstained.")
-    confidence: float | None = Field(description="Estimated probability, 0 to 1, that the documents support it.")
-    generator: str
+    confidence: float | None = Field(description="Estimated probability, 0 to 1, that the answer is right.")
+    generator: str = Field(description="Whose text this is: `reader` also where a generator's did not stand.")
     seconds: float
     indexed_through: int
+    unsupported: int = Field(description="Sentences that were written and left out: no passage supports them.")
+    short_answer: str = Field("", description="A few words of a passage that answer; empty when a sentence does.")
+    threshold: float | None = Field(None, description="Least confidence for an answer.")
+    expected_wrong: float | None = Field(
+        None, description="Share of wrong answers from this threshold on, where it was fitted; null when it was set."
+    )
 
 
 class FeedbackIn(Wire):

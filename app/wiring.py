@@ -26,6 +26,7 @@ def build(settings: AppSettings, **overrides: Any) -> Parts:
     Opens the catalog, and creates it when there is none yet and it is SQLite. Raises SettingsError and the errors
     of ``open_catalog``.
     """
+    from app.reading import TrainedReader
     from indexing.parse import ParserPool
     from indexing.search import SearchIndex
 
@@ -38,6 +39,7 @@ def build(settings: AppSettings, **overrides: Any) -> Parts:
         embedder=embedder,
         index=chosen.pop("index", None) or SearchIndex(catalog, embedder, settings),
         parsers=chosen.pop("parsers", None) or ParserPool(settings),
+        reads=chosen.pop("reads", None) or TrainedReader(precision=settings.embed_precision, threads=settings.threads),
         generator=chosen.pop("generator", None) or generator_of(settings),
         **chosen,
     )

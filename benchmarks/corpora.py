@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.training.data import READ_SETS, part_of
 from indexing import runs, store
 from indexing.db import Catalog, migrate, open_catalog
 from indexing.documents import Block, Parsed
@@ -36,6 +37,7 @@ class Query:
     text: str
     answers: tuple[str, ...]
     answerable: bool
+    article: str = ""  # what it was asked about: parts are made of articles
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,17 @@ def data_folder(argument: Path | None) -> Path:
 
 
 def load(
-    folder: Path, name: str, *, limit: int | None = None, sample: bool = False, documents: int | None = None
+    folder: Path,
+    name: str,
+    *,
+    part: str | None = "report",
+    limit: int | None = None,
+    sample: bool = False,
+    documents: int | None = None,
 ) -> EvaluationSet:
-    """Return the set *name*.
+    """Return the set *name*: all its documents, the questions of *part* (benchmarks/training/data.py; None: all).
 
+    Sets of which nothing was trained on have one part only, which is always kept.
     *limit* keeps about so many queries, evenly spaced, and *sample* those that the set itself names for costly runs.
     *documents* keeps about so many documents, those that answer a kept query among them: scores are then too good.
     """
@@ -75,9 +84,13 @@ def load(
         if len(fields) >= 3 and fields[-1].strip().isdigit() and int(fields[-1]) > 0:  # a header is not a number
             qrels.setdefault(fields[0], {})[fields[-2]] = int(fields[-1])
     queries = [
-        Query(str(q["id"]), q["text"], tuple(q.get("answers") or ()), bool(q.get("answerable", True)))
+        Query(
+            str(q["id"]), q["text"], tuple(q.get("answers") or ()), bool(q.get("answerable", True)), q.get("group", "")
+        )
         for q in _lines(norm / "queries.jsonl")
     ]
+    if part is not None and name in READ_SETS:
+        queries = [query for query in queries if part_of(name, query.article) == part]
     if sample:
         chosen = set((norm / "sample_ids.txt").read_text(encoding="utf-8").split())
         queries = [query for query in queries if query.id in chosen]

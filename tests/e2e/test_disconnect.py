@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from app.testing import ScriptedGenerator
+from app.testing import ScriptedGenerator, WordReader
 from app.wiring import build, close
 from indexing.testing import FakeParsers, HashEmbedder
 from tests.faces import BOLD, LEAVE, QUESTION, listening, wait_until
@@ -27,7 +27,9 @@ def hanging(request):
 
 @pytest.fixture
 def server(settings, sqlite_url, hanging):
-    parts = build(settings(port=0), embedder=HashEmbedder(), parsers=FakeParsers(), generator=hanging)
+    parts = build(
+        settings(port=0), embedder=HashEmbedder(), parsers=FakeParsers(), reads=WordReader(), generator=hanging
+    )
     try:
         with listening(parts) as url:
             with httpx.Client(base_url=url) as http:

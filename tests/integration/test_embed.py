@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from app.settings import AppSettings
+from indexing import french
 from indexing.embed import batches, load_embedder
 from indexing.errors import ModelUnusable
 from indexing.packaged import PACKAGED_SHA256, find_model, inspect_model, sha256_of
@@ -46,12 +47,48 @@ def load(model, **settings):
 
 @pytest.fixture(scope="module")
 def fp32():
+    """The upstream model: given as a directory, nothing is added to it."""
+    return load_embedder(AppSettings.load(embed_model=str(PACKAGED), embed_precision="fp32"))
+
+
+@pytest.fixture(scope="module")
+def default():
+    """What comes with the program: the upstream model, taught French."""
     return load_embedder(AppSettings.load(embed_precision="fp32"))
 
 
 def test_the_packaged_weights_are_those_of_the_upstream_model():
     assert sha256_of([PACKAGED / "model.safetensors"]) == PACKAGED_SHA256
-    assert find_model(AppSettings.load()).identity == PACKAGED_SHA256
+    identity = find_model(AppSettings.load()).identity
+    assert identity == f"{PACKAGED_SHA256}+{sha256_of(french.FILES)}"
+
+
+def test_what_was_added_changes_the_fingerprint(default, fp32):
+    assert default.fingerprint != fp32.fingerprint
+
+
+def test_a_french_sentence_is_near_its_translation(default, fp32):
+    pairs = [
+        ("The meeting is postponed to Monday.", "La réunion est reportée à lundi."),
+        ("Employees must wear a helmet.", "Les salariés doivent porter un casque."),
+        ("I would like to buy a new car.", "Je voudrais acheter une nouvelle voiture."),
+        ("How do I claim my travel expenses?", "Comment me faire rembourser mes frais de déplacement ?"),
+    ]
+    for english, translated in pairs:
+        near = float(default.embed_questions([english])[0] @ default.embed_questions([translated])[0])
+        before = float(fp32.embed_questions([english])[0] @ fp32.embed_questions([translated])[0])
+        assert near > before + 0.3
+
+
+def test_english_vectors_stay_near_those_of_the_upstream_model(default, fp32):
+    english = [TEXTS[0], "How many pumps can one controller drive?", "The warranty lasts two years from delivery."]
+
+    assert (default.embed_passages(english) * fp32.embed_passages(english)).sum(axis=1).min() > 0.9
+
+
+def test_a_frequent_french_word_is_one_token(default, fp32):
+    assert len(default.token_spans("conformément")) == 1 < len(fp32.token_spans("conformément"))
+    assert default.token_spans("Every employee has leave.") == fp32.token_spans("Every employee has leave.")
 
 
 def test_altered_packaged_weights_are_refused(model):
@@ -74,7 +111,7 @@ def test_vectors_are_those_of_sentence_transformers(fp32):
 
 
 def test_half_precision_keeps_every_vector(fp32):
-    half = load_embedder(AppSettings.load(embed_precision="bf16"))
+    half = load_embedder(AppSettings.load(embed_model=str(PACKAGED), embed_precision="bf16"))
 
     assert (half.embed_passages(TEXTS) * fp32.embed_passages(TEXTS)).sum(axis=1).min() >= 0.999
     assert half.fingerprint == fp32.fingerprint

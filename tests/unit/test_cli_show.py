@@ -48,3 +48,12 @@ def test_progress_without_a_terminal_is_plain_lines_at_most(capsys):
         show(Progress("read", 1, 10, "a.md"))
 
     assert "\x1b" not in capsys.readouterr().err
+
+
+def test_json_on_a_terminal_moves_no_cursor_and_hides_nothing(capsys):
+    hostile = "a\x9b31m\u202eb\u200bc\x7f\U000e0041 é\u2028"
+    print_json({"title": hostile})
+    printed = capsys.readouterr().out
+
+    assert json.loads(printed)["title"] == hostile
+    assert clean(printed) == printed

@@ -6,8 +6,8 @@ from app import abstain
 from app.evidence import asked_kind, holds_kind, weigh
 from app.generator import GenerationRequest
 from app.reader import Reader, choose, quote_text
+from app.testing import WordReader
 from indexing.documents import Passage
-from indexing.testing import HashEmbedder
 
 LEAVE = (
     "Everyone has 25 days of paid leave each year. Leave is requested in the portal. "
@@ -22,7 +22,7 @@ def passage(text: str, number: int = 1, language: str = "en", title: str = "") -
 
 
 def ask(question: str, *passages: Passage, language: str = "en") -> str:
-    sentences = weigh(question, passages, language, HashEmbedder(), abstain.fitted().sentence_weights)
+    sentences = weigh(question, passages, language, WordReader(), abstain.fitted().sentence_weights)
     return "".join(Reader().generate(GenerationRequest(question, language, passages, sentences)))
 
 
@@ -42,7 +42,7 @@ def test_plain_question_is_answered_with_the_sentence_that_says_it(question, quo
 def test_french_question_gets_french_wording():
     text = ask("Combien de jours de congés payés par an ?", passage(CONGES, language="fr"), language="fr")
 
-    assert text == "Les documents indiquent : « Chaque salarié a droit à 25 jours de congés payés par an. » [1]"
+    assert text == "25. [1] Les documents indiquent : « Chaque salarié a droit à 25 jours de congés payés par an. » [1]"
 
 
 def test_no_sentence_gives_no_answer():
@@ -74,7 +74,7 @@ def test_line_that_introduces_a_list_is_quoted_with_the_list():
 def test_neighbouring_sentences_become_one_quote():
     text = "The budget is 10. The budget is 20. Nothing else."
     one = passage(text)
-    sentences = weigh("What is the budget?", (one,), "en", HashEmbedder(), abstain.fitted().sentence_weights)
+    sentences = weigh("What is the budget?", (one,), "en", WordReader(), abstain.fitted().sentence_weights)
 
     quotes = choose(sentences[:1] + sentences[1:2], (one,))
     assert [text[q.start : q.end] for q in quotes] in (["The budget is 10. The budget is 20."], ["The budget is 10."])
@@ -120,7 +120,46 @@ def test_kind_is_held_only_when_the_question_did_not_bring_it_along():
 
 def test_longest_sentences_are_cut_at_a_blank():
     row = "| " + "cell value " * 400
-    [best, *_] = weigh("cell value?", (passage(row),), "en", HashEmbedder(), abstain.fitted().sentence_weights)
+    [best, *_] = weigh("cell value?", (passage(row),), "en", WordReader(), abstain.fitted().sentence_weights)
 
     assert best.end - best.start <= 1200
     assert row[best.end] == " "
+
+
+@pytest.mark.parametrize(
+    ("question", "one", "other", "language", "lead"),
+    [
+        ("How many days of paid leave are there?", "There are 25 days of paid leave.",
+         "There are 30 days of paid leave.", "en", "The documents disagree: "),
+        ("Combien de jours de congés payés ?", "Vous avez 25 jours de congés payés.", "On a 30 jours de congés payés.",
+         "fr", "Les documents se contredisent : "),
+    ],
+)  # fmt: skip
+def test_two_documents_with_two_numbers_disagree_and_both_are_quoted(question, one, other, language, lead):
+    passages = passage(one, language=language), passage(other, 2, language=language)
+
+    text = ask(question, *passages, language=language)
+
+    assert text.startswith(lead)
+    assert one in text
+    assert other in text
+
+
+def test_two_numbers_in_one_document_are_no_disagreement():
+    text = "There are 25 days of paid leave. There are 3 days of paid training leave."
+
+    assert "disagree" not in ask("How many days of paid leave are there?", passage(text))
+
+
+def test_the_same_number_twice_is_no_disagreement():
+    one, other = passage("There are 25 days of paid leave."), passage("You get 25 days of paid leave a year.", 2)
+
+    assert "disagree" not in ask("How many days of paid leave are there?", one, other)
+
+
+def test_short_answer_comes_first_and_is_copied():
+    assert ask("How many days of paid leave do I have each year?", passage(LEAVE)).startswith("25. [1] ")
+
+
+def test_answer_that_is_most_of_the_sentence_is_not_said_twice():
+    assert not ask("When does the Lyon office open?", passage("At 8:30.")).startswith("At 8:30. [1] ")

@@ -1,0 +1,148 @@
+"""The reader alone: the passage that a question was asked about is given; where in it does the answer stand.
+
+    python benchmarks/reader.py DATA [--weights FILE] [--limit N] [--json FILE]
+
+Exact match and F1 as SQuAD 2.0 defines them (Rajpurkar, Jia, Liang, ACL 2018), articles of both languages left out; "no
+answer" is right for an unanswerable question and wrong for the others. Only articles of the part "report" count
+(training/data.py); the margin from which an answer is given is fitted on those of "fit", weighted so that as many have
+no answer as in the whole set: the parts differ in that. Beside it stands the picker of
+sentences without training: the sentence that shares most of the question's rare words, which never refuses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from app.measures import exact_match, f1
+from app.quotable import quotable_spans
+from app.reading import WEIGHTS, Text, TrainedReader
+from app.terms import content_terms
+from benchmarks.corpora import data_folder
+from benchmarks.training import data
+from indexing.threads import cores
+
+SETS = ("squad", "piaf", "covidqa", "tatqa")
+
+
+def main() -> None:
+    """Print a table, and the time for five passages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--limit", type=int, help="questions of each set and part, evenly spaced")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    folder = data_folder(arguments.data)
+    reads = TrainedReader(weights=arguments.weights)
+    results: dict[str, Any] = {}
+    for name in SETS:
+        parts = {}
+        for part in ("fit", "report"):
+            found = data.of_set(folder, name, part)
+            step = -(-len(found) // arguments.limit) if arguments.limit else 1
+            parts[part] = found[::step]
+        whole = [example for part in ("train", "fit", "report") for example in data.of_set(folder, name, part)]
+        without = sum(not example.spans for example in whole) / len(whole)
+        results[name] = measured(parts["fit"], parts["report"], reads, without)
+        print(f"{name:<8}" + "  ".join(f"{key} {value}" for key, value in results[name].items()), flush=True)
+    results["latency"] = latency(data.of_set(folder, "squad", "report"), reads)
+    print(results["latency"])
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=2), encoding="utf-8")
+
+
+def measured(
+    fit: list[data.Span], report: list[data.Span], reads: TrainedReader, without: float
+) -> dict[str, float]:
+    """Return the measures of one set, of whose questions a share of *without* has no answer."""
+    margin = fitted_margin([(answered(example, reads), example) for example in fit], without)
+    found = [(answered(example, reads), example) for example in report]
+    told = [text if m >= margin else "" for (text, m), _ in found]
+    scores = [score(text, example) for text, (_, example) in zip(told, found, strict=True)]
+    exact = [
+        exact_match(text, references(example)) if example.spans else float(not text)
+        for text, (_, example) in zip(told, found, strict=True)
+    ]
+    answerable = [s for s, (_, example) in zip(scores, found, strict=True) if example.spans]
+    others = [s for s, (_, example) in zip(scores, found, strict=True) if not example.spans]
+    return {
+        "questions": len(report),
+        "EM": _percent(exact),
+        "F1": _percent(scores),
+        "F1_answerable": _percent(answerable),
+        "refused_unanswerable": _percent(others),
+        "F1_without_refusing": _percent([score(text, e) for (text, _), e in found if e.spans]),
+        "F1_untrained_picker": _percent([score(picked(e), e) for e in report]),
+        "margin": round(margin, 2),
+    }  # fmt: skip
+
+
+def answered(example: data.Span, reads: TrainedReader) -> tuple[str, float]:
+    """Return the best answer and its margin over "no answer"."""
+    [reading] = reads.read(example.question, [Text(example.context, before=example.title)])
+    span = reading.best(0, len(example.context))
+    return ("", -99.0) if span is None else (example.context[span.start : span.end], span.margin)
+
+
+def fitted_margin(found: list[tuple[tuple[str, float], data.Span]], without: float) -> float:
+    """Return the margin from which answering gives the best F1 where a share of *without* has no answer."""
+    order = sorted(found, key=lambda each: -each[0][1])
+    refusable = sum(not example.spans for _, example in order)
+    if refusable == 0:
+        return -99.0
+    weight = without / (1 - without) * (len(order) - refusable) / refusable  # of a question without an answer
+    total = best = weight * refusable
+    margin = 99.0
+    for (text, value), example in order:
+        total += score(text, example) if example.spans else -weight
+        if total > best:
+            best, margin = total, value
+    return margin
+
+
+def score(text: str, example: data.Span) -> float:
+    """Return the F1 of *text*, "" for no answer."""
+    if not example.spans:
+        return float(not text)
+    return f1(text, references(example)) if text else 0.0
+
+
+def references(example: data.Span) -> list[str]:
+    """Return the reference answers."""
+    return [example.context[a:b] for a, b in example.spans]
+
+
+def picked(example: data.Span) -> str:
+    """Return the sentence that shares most content words with the question."""
+    asked = set(content_terms(example.question, example.language))
+    spans = quotable_spans(example.context) or [(0, len(example.context))]
+    start, end = max(spans, key=lambda s: len(asked & set(content_terms(example.context[slice(*s)], example.language))))
+    return example.context[start:end]
+
+
+def latency(examples: list[data.Span], reads: TrainedReader) -> str:
+    """Return what reading five passages at once takes."""
+    texts = list(dict.fromkeys(example.context for example in examples))
+    seconds = []
+    for number in range(20):
+        five = [Text(text) for text in texts[number * 5 : number * 5 + 5]]
+        started = time.perf_counter()
+        reads.read(examples[number].question, five)
+        seconds.append(time.perf_counter() - started)
+    return f"5 passages: median {statistics.median(seconds) * 1000:.0f} ms, {cores()} cores"
+
+
+def _percent(values: list[float]) -> float:
+    return round(100 * statistics.fmean(values), 1) if values else float("nan")
+
+
+if __name__ == "__main__":
+    main()

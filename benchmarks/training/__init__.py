@@ -1,0 +1,1 @@
+"""How the weights that come with the program were trained."""
