@@ -34,6 +34,7 @@ ANSWER_FEATURES = (
     "read",  # by how much the best answer that the reader found beats "no answer"
     "read_lead",  # and the best one of another passage
     "sentence_read",  # the same of the best sentence, which may be another
+    "cosine_sentence",  # of the best sentence
     "anchors_passage",  # share of the question's names and numbers that the best sentence's passage holds
     "french",  # the question is French: encoder and reader know less of it
     "french_bm25",  # so scores count differently
@@ -98,6 +99,7 @@ def answer_features(
         read,
         read - second,
         best.feature("read"),
+        best.feature("cosine"),
         _share(_anchors(question), passage),
         french,
         french * bm25,

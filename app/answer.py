@@ -145,7 +145,9 @@ def _answer(draft: _Draft, parts: Parts, turns: tuple[Turn, ...]) -> Events:
     yield Sources(found.passages, question)
 
     model = abstain.fitted()
-    sentences = evidence.weigh(question, found.passages, found.language, parts.reads, model.sentence_weights)
+    sentences = evidence.weigh(
+        question, found.passages, found.language, parts.reads, parts.embedder, model.sentence_weights
+    )
     if not sentences:
         yield _abstained(draft, "nothing_found")
         return

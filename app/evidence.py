@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from app.reading import Span, SpanReader
     from indexing.documents import Passage
+    from indexing.embed import Embedder
 
+SENTENCES_WEIGHED = 24  # best by the reader and by shared words first: enough for 8 passages, and bounded for 50
 PASSAGES_READ = 12  # best first: reading more costs time, and an answer further down is hardly ever right
 READ_LIMIT = 12.0
 SHORTEST_WORDS = 4  # fewer are a heading or a label, unless they end like a sentence or hold a number
@@ -37,6 +39,8 @@ SENTENCE_FEATURES = (
     "coverage",  # of the question's content by the sentence, 0..1
     "coverage_near",  # more of it by the sentence before it
     "coverage_context",  # more of it by title and headings
+    "cosine",  # of sentence and question
+    "cosine_margin",  # how far above the mean of the sentences looked at
     "read",  # by how much the best answer in it beats "no answer", in logits, held within ±READ_LIMIT
     "read_share",  # its share among all sentences, by exp(read)
     "read_french",  # the same two again for French questions: the reader learned more from English ones
@@ -63,6 +67,16 @@ class Sentence:
     def feature(self, name: str) -> float:
         """Return one feature by its name."""
         return self.features[SENTENCE_FEATURES.index(name)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the two models make of a sentence."""
+
+    read: float
+    read_share: float
+    cosine: float
+    cosine_margin: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +111,12 @@ def coverage(weights: dict[str, float], terms: frozenset[str] | set[str]) -> flo
 
 
 def weigh(
-    question: str, passages: Sequence[Passage], language: str, reads: SpanReader, weights: Sequence[float]
+    question: str,
+    passages: Sequence[Passage],
+    language: str,
+    reads: SpanReader,
+    embedder: Embedder,
+    weights: Sequence[float],
 ) -> tuple[Sentence, ...]:
     """Return the sentences of the best *passages* with their probability of being the answer, highest first.
 
@@ -114,15 +133,22 @@ def weigh(
     margins = np.asarray([-READ_LIMIT if span is None else span.margin for span in spans]).clip(-READ_LIMIT, READ_LIMIT)
     shares = np.exp(margins - margins.max())
     shares /= shares.sum()
-    rows = [
-        _features(question, language, each, wanted, (float(margin), float(share)))
-        for each, margin, share in zip(candidates, margins, shares, strict=True)
-    ]
-    sentences = [
-        Sentence(each.passage, each.start, each.end, each.text, row, answer=span)
-        for each, row, span in zip(candidates, rows, spans, strict=True)
-    ]
+    promise = [share + _prescore(each, wanted) for each, share in zip(candidates, shares, strict=True)]
+    kept = sorted(range(len(candidates)), key=lambda i: -promise[i])[:SENTENCES_WEIGHED]
+    vectors = embedder.embed_passages([candidates[i].text for i in kept])
+    cosines = vectors @ embedder.embed_questions([question])[0]
+    mean = float(cosines.mean())
+    sentences = []
+    for i, cosine in zip(kept, cosines.tolist(), strict=True):
+        each, seen = candidates[i], _Seen(float(margins[i]), float(shares[i]), cosine, cosine - mean)
+        row = _features(question, language, each, wanted, seen)
+        sentences.append(Sentence(each.passage, each.start, each.end, each.text, row, answer=spans[i]))
     return ranked(sentences, weights)
+
+
+def _prescore(candidate: _Candidate, wanted: dict[str, float]) -> float:
+    own = coverage(wanted, candidate.own)
+    return own + 0.3 * coverage(wanted, candidate.near | candidate.context) + 0.2 / (1 + candidate.passage)
 
 
 def _before(passage: Passage) -> str:
@@ -179,9 +205,9 @@ def _cut(text: str, start: int, end: int) -> int:
 
 
 def _features(
-    question: str, language: str, candidate: _Candidate, wanted: dict[str, float], read: tuple[float, float]
+    question: str, language: str, candidate: _Candidate, wanted: dict[str, float], seen: _Seen
 ) -> tuple[float, ...]:
-    margin, share = read
+    french = float(language == "fr")
     own = coverage(wanted, candidate.own)
     near = coverage(wanted, candidate.own | candidate.near)
     context = coverage(wanted, candidate.own | candidate.near | candidate.context)
@@ -192,10 +218,12 @@ def _features(
         own,
         near - own,
         context - near,
-        margin,
-        share,
-        margin if language == "fr" else 0.0,
-        share if language == "fr" else 0.0,
+        seen.cosine,
+        seen.cosine_margin,
+        seen.read,
+        seen.read_share,
+        french * seen.read,
+        french * seen.read_share,
         1 / (1 + candidate.passage),
         float(matches is True),
         float(matches is False),

@@ -15,6 +15,11 @@ WRAPPED_AT_MOST = 120
 SHORT_SHARE = 0.7
 
 
+def is_row(text: str) -> bool:
+    """Return whether *text* is a table row, as the parser writes it."""
+    return _ROW.fullmatch(text.strip()) is not None
+
+
 def quotable_spans(text: str) -> list[tuple[int, int]]:
     """Return (start, end) of what can be quoted of *text*, in order, white space trimmed; [] for blank text.
 

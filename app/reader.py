@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from app.cite import MARKER
 from app.evidence import asked_kind
 from app.messages import messages
+from app.quotable import is_row
 from app.terms import content_terms, numbers
 from indexing.sentences import words
 
@@ -80,7 +81,7 @@ def short_answer(sentences: Sequence[Sentence]) -> Span | None:
         return None
     best = sentences[0]
     span = best.answer
-    if span is None or span.margin <= 0:
+    if span is None or span.margin <= 0 or is_row(best.text):  # which cell is meant, the model was not taught
         return None
     told = len(words(best.text[span.start - best.start : span.end - best.start]))
     whole = len(words(best.text))

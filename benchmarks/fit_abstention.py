@@ -128,7 +128,7 @@ def ask_all(name: str, documents: EvaluationSet, questions: Sequence[Asked], pla
     for asked in questions:
         text = asked.query.text
         found = retrieve(text, scope=scope, catalog=catalog, index=index, embedder=embedder, top_k=settings.top_k)
-        sentences = evidence.weigh(text, found.passages, found.language, reads, neutral)
+        sentences = evidence.weigh(text, found.passages, found.language, reads, embedder, neutral)
         if sentences:
             observed.append(_observed(name, asked, found.passages, sentences))
     catalog.close()
@@ -258,6 +258,13 @@ def balanced(p: npt.NDArray[np.float64], y: npt.NDArray[np.float64], threshold: 
     return float(ANSWERABLE * answered[y == 1].mean() + (1 - ANSWERABLE) * (~answered)[y == 0].mean())
 
 
+def wrong_share(p: npt.NDArray[np.float64], y: npt.NDArray[np.float64], threshold: float) -> float:
+    """Return the share of wrong answers among those given, where ANSWERABLE can be answered rightly."""
+    answered = p >= threshold
+    right, wrong = ANSWERABLE * answered[y == 1].mean(), (1 - ANSWERABLE) * answered[y == 0].mean()
+    return float(wrong / max(right + wrong, 1e-9))
+
+
 def area(p: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> float:
     """Return the area under the ROC curve: how often a right answer stands above another (Mann-Whitney)."""
     order = np.argsort(np.argsort(p))
@@ -309,13 +316,14 @@ def main() -> None:
         print(f"  target {target}: {calibration.threshold_for(p.tolist(), [bool(each) for each in y], target)}")
     print(f"threshold {threshold:.3f}")
     if options.write:
-        _write(sentence_weights, answer_weights, threshold, report)
+        _write(sentence_weights, answer_weights, threshold, wrong_share(p, y, threshold), report)
 
 
 def _write(
     sentence_weights: list[float],
     answer_weights: list[float],
     threshold: float,
+    expected_wrong: float,
     report: dict[str, Any],
 ) -> None:
     content = {
@@ -335,7 +343,7 @@ def _write(
             "features": list(abstain.ANSWER_FEATURES),
             "weights": [round(weight, 5) for weight in answer_weights],
             "threshold": round(threshold, 4),
-            "expected_wrong": report["all"]["wrong_of_answered"],
+            "expected_wrong": round(expected_wrong, 3),
         },
     }
     TARGET_FILE.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

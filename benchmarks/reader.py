@@ -59,9 +59,7 @@ def main() -> None:
         arguments.json.write_text(json.dumps(results, indent=2), encoding="utf-8")
 
 
-def measured(
-    fit: list[data.Span], report: list[data.Span], reads: TrainedReader, without: float
-) -> dict[str, float]:
+def measured(fit: list[data.Span], report: list[data.Span], reads: TrainedReader, without: float) -> dict[str, float]:
     """Return the measures of one set, of whose questions a share of *without* has no answer."""
     margin = fitted_margin([(answered(example, reads), example) for example in fit], without)
     found = [(answered(example, reads), example) for example in report]

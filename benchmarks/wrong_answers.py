@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SETS = ("squad", "piaf", "covidqa")
-MADE = 300
+MADE = 100
 SEED = 5
 
 

@@ -21,6 +21,7 @@ from app.llm_server import ServerGenerator
 from app.reader import Reader
 from app.testing import ScriptedGenerator, WordReader, build_tiny_llama
 from indexing.documents import Passage
+from indexing.testing import HashEmbedder
 
 PIECES = ["You ", "have 25 ", "days [", "1]."]
 TEXT = "Everyone has 25 days of paid leave each year. " * 4
@@ -125,7 +126,7 @@ def generator(request):
 
 
 def request_for(question: str = "How many days of paid leave?", **changes) -> GenerationRequest:
-    sentences = weigh(question, (PASSAGE,), "en", WordReader(), abstain.fitted().sentence_weights)
+    sentences = weigh(question, (PASSAGE,), "en", WordReader(), HashEmbedder(), abstain.fitted().sentence_weights)
     return replace(GenerationRequest(question, "en", (PASSAGE,), sentences, max_tokens=24), **changes)
 
 

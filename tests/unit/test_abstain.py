@@ -8,6 +8,7 @@ from app import abstain
 from app.evidence import SENTENCE_FEATURES, coverage, term_weights, weigh
 from app.testing import WordReader
 from indexing.documents import Passage
+from indexing.testing import HashEmbedder
 
 LEAVE = "Everyone has 25 days of paid leave each year. Leave is requested in the portal."
 
@@ -20,12 +21,12 @@ def passage(text: str, number: int = 1, *, title: str = "", dense: float = 0.6, 
 
 def confidence(question: str, *passages: Passage, language: str = "en") -> float:
     model = abstain.fitted()
-    sentences = weigh(question, passages, language, WordReader(), model.sentence_weights)
+    sentences = weigh(question, passages, language, WordReader(), HashEmbedder(), model.sentence_weights)
     return abstain.confidence(abstain.answer_features(question, passages, sentences, language), model.answer_weights)
 
 
 def features(question: str, *passages: Passage, language: str = "en") -> dict[str, float]:
-    sentences = weigh(question, passages, language, WordReader(), abstain.fitted().sentence_weights)
+    sentences = weigh(question, passages, language, WordReader(), HashEmbedder(), abstain.fitted().sentence_weights)
     values = abstain.answer_features(question, passages, sentences, language)
     return dict(zip(abstain.ANSWER_FEATURES, values, strict=True))
 

@@ -8,6 +8,7 @@ from app.generator import GenerationRequest
 from app.reader import Reader, choose, quote_text
 from app.testing import WordReader
 from indexing.documents import Passage
+from indexing.testing import HashEmbedder
 
 LEAVE = (
     "Everyone has 25 days of paid leave each year. Leave is requested in the portal. "
@@ -22,7 +23,7 @@ def passage(text: str, number: int = 1, language: str = "en", title: str = "") -
 
 
 def ask(question: str, *passages: Passage, language: str = "en") -> str:
-    sentences = weigh(question, passages, language, WordReader(), abstain.fitted().sentence_weights)
+    sentences = weigh(question, passages, language, WordReader(), HashEmbedder(), abstain.fitted().sentence_weights)
     return "".join(Reader().generate(GenerationRequest(question, language, passages, sentences)))
 
 
@@ -74,7 +75,9 @@ def test_line_that_introduces_a_list_is_quoted_with_the_list():
 def test_neighbouring_sentences_become_one_quote():
     text = "The budget is 10. The budget is 20. Nothing else."
     one = passage(text)
-    sentences = weigh("What is the budget?", (one,), "en", WordReader(), abstain.fitted().sentence_weights)
+    sentences = weigh(
+        "What is the budget?", (one,), "en", WordReader(), HashEmbedder(), abstain.fitted().sentence_weights
+    )
 
     quotes = choose(sentences[:1] + sentences[1:2], (one,))
     assert [text[q.start : q.end] for q in quotes] in (["The budget is 10. The budget is 20."], ["The budget is 10."])
@@ -120,7 +123,9 @@ def test_kind_is_held_only_when_the_question_did_not_bring_it_along():
 
 def test_longest_sentences_are_cut_at_a_blank():
     row = "| " + "cell value " * 400
-    [best, *_] = weigh("cell value?", (passage(row),), "en", WordReader(), abstain.fitted().sentence_weights)
+    [best, *_] = weigh(
+        "cell value?", (passage(row),), "en", WordReader(), HashEmbedder(), abstain.fitted().sentence_weights
+    )
 
     assert best.end - best.start <= 1200
     assert row[best.end] == " "

@@ -16,6 +16,7 @@ from app.generator import GenerationRequest
 from app.reader import Reader
 from app.testing import WordReader
 from app.verify import UNIT_CHARS, Verifier, verified
+from indexing.testing import HashEmbedder
 from tests.inventions import World, pieces_of, shown_sentences
 from tests.unit.test_support import PASSAGES, passage
 
@@ -165,7 +166,7 @@ HARD = [
 @pytest.mark.parametrize("extra", HARD)
 def test_what_the_reader_quotes_always_survives(question, extra):
     passages = (*PASSAGES, passage(extra, 4))
-    sentences = weigh(question, passages, "en", WordReader(), abstain.fitted().sentence_weights)
+    sentences = weigh(question, passages, "en", WordReader(), HashEmbedder(), abstain.fitted().sentence_weights)
     for n in range(len(sentences)):  # whichever sentence is best
         request = GenerationRequest(question, "en", passages, (sentences[n],))
         verifier = Verifier(passages, "en", own=True)
