@@ -20,7 +20,7 @@ from indexing.testing import HashEmbedder
 from tests.inventions import World, pieces_of, shown_sentences
 from tests.unit.test_support import PASSAGES, passage
 
-FUZZED = int(os.environ.get("METIER_TEST_EXAMPLES", "10000"))
+FUZZED = int(os.environ.get("METIER_TEST_EXAMPLES") or "10000")
 WORLDS = 10  # tests that share the work
 TEXTS = st.lists(
     st.sampled_from(
