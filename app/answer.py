@@ -19,7 +19,7 @@ import structlog
 
 from app import abstain, evidence, history
 from app.conversation import standalone
-from app.errors import BadRequest, GeneratorUnusable, NoIndexYet, QuestionTooLong
+from app.errors import AnswerWithdrawn, BadRequest, GeneratorUnusable, NoIndexYet, QuestionTooLong
 from app.events import Abstained, Citations, Done, Failed, Kept, Quick, Sources, Token
 from app.generator import Deadlines, GenerationRequest
 from app.messages import abstention
@@ -30,6 +30,7 @@ from app.shown import shown
 from app.specialists import DEFAULT
 from app.verify import Verifier
 from indexing import store
+from indexing.access import authorise
 from indexing.errors import CatalogError, IndexingError
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _answer(draft: _Draft, parts: Parts, turns: tuple[Turn, ...]) -> Events:
     quick = None if isinstance(generator, Reader) else _quick(draft, request)
     if quick is not None:
         yield quick
-    yield from _write(draft, generator, request, quick)
+    yield from _write(draft, generator, request, quick, parts)
 
 
 def _quick(draft: _Draft, request: GenerationRequest) -> Quick | None:
@@ -189,7 +190,9 @@ def _quick(draft: _Draft, request: GenerationRequest) -> Quick | None:
     return Quick(verifier.text, verifier.citations)
 
 
-def _write(draft: _Draft, generator: Generator, request: GenerationRequest, quick: Quick | None) -> Events:
+def _write(
+    draft: _Draft, generator: Generator, request: GenerationRequest, quick: Quick | None, parts: Parts
+) -> Events:
     """Yield what *generator* writes and passages support, then whether that is the answer or the quick one stands."""
     verifier = Verifier(draft.passages, draft.language, own=isinstance(generator, Reader))
     try:
@@ -200,6 +203,7 @@ def _write(draft: _Draft, generator: Generator, request: GenerationRequest, quic
             raise
         level = log.warning if isinstance(exc, IndexingError) else log.exception
         level("The generator failed.", action="generator_failed", answer_id=draft.id, error=type(exc).__name__)
+        _require_still_visible(draft, parts)
         yield _kept(draft, "failed", quick, verifier)
         return
     finally:
@@ -207,12 +211,14 @@ def _write(draft: _Draft, generator: Generator, request: GenerationRequest, quic
         if quick is None:
             draft.text = verifier.text
     if quick is not None and (not verifier.kept or verifier.unsupported > verifier.kept):
+        _require_still_visible(draft, parts)
         yield _kept(draft, "unsupported", quick, verifier)
         return
     if not verifier.kept:
         yield _abstained(draft, "unsupported")
         return
     draft.text, draft.citations, draft.generator = verifier.text, verifier.citations, generator.name
+    _require_still_visible(draft, parts)
     draft.finish_reason = finish_reason
     yield Citations(draft.citations)
 
@@ -299,6 +305,20 @@ def _require_documents(scope: Scope, parts: Parts) -> None:
             raise NoIndexYet
 
 
+def _require_still_visible(draft: _Draft, parts: Parts) -> None:
+    """Raise AnswerWithdrawn when a cited passage is gone or may no longer be read: an answer takes its time.
+
+    The access lists are resolved anew, so that a revocation during the answer holds for its citations.
+    """
+    cited = {citation.chunk_id for citation in draft.citations}
+    with parts.catalog.reading() as session:
+        scope = authorise(session, draft.scope.principal_id)
+        visible = store.passages(session, scope, cited, None)
+    if cited - visible.keys():
+        draft.text, draft.citations, draft.passages, draft.short_answer = "", (), (), ""
+        raise AnswerWithdrawn
+
+
 def _abstained(draft: _Draft, reason: str) -> Abstained:
     draft.finish_reason = "abstained"
     message = abstention(draft.language, reason)
@@ -321,6 +341,7 @@ def _record(draft: _Draft, parts: Parts, seconds: float) -> None:
         language=draft.language[:8],
         seconds=seconds,
         indexed_through=draft.indexed_through,
+        unsupported=draft.unsupported,
         specialist=draft.specialist.name,
         specialist_version=draft.specialist.version,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 from fastapi import APIRouter, Path, Request, Response
@@ -12,7 +12,7 @@ from app import history, specialists
 from app.answer import answer, clean_question
 from app.api_body import JsonRoute
 from app.auth import MayAsk, MayOperate, MayRead, PartsHere, Principal, scope_of
-from app.errors import NotFound
+from app.errors import AnswerWithdrawn, NotFound
 from app.events import Abstained, Citations, Done, Failed, Kept, Quick, Sources, Token, settled
 from app.generator import Turn
 from app.problems import named_problem
@@ -38,11 +38,13 @@ from indexing import store
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Sequence
 
+    from sqlalchemy.orm import Session
+
     from app.events import Citation, Event
     from app.metrics import Metrics
     from app.parts import Parts
     from app.specialists import Specialist
-    from indexing.documents import Passage
+    from indexing.documents import Passage, Scope
 
 router = APIRouter(prefix="/v1", route_class=JsonRoute)
 
@@ -137,7 +139,9 @@ def answer_out(events: Sequence[Event], chosen: Specialist) -> AnswerOut | Respo
     passages = tuple(p for e in events if isinstance(e, Sources) for p in e.passages)
     failed = next((e for e in events if isinstance(e, Failed)), None)
     if failed is not None:
-        return named_problem(failed.error, failed.message, failed.remedy, extra={"sources": _dump(passages)})
+        withdrawn = failed.error == AnswerWithdrawn.__name__  # then these may not be read any more either
+        extra = {"sources": [] if withdrawn else _dump(passages)}
+        return named_problem(failed.error, failed.message, failed.remedy, extra=extra)
     done = next(e for e in events if isinstance(e, Done))
     abstained = next((e for e in events if isinstance(e, Abstained)), None)
     text, citations = settled(events)
@@ -172,16 +176,17 @@ def search(body: SearchIn, parts: PartsHere, who: MayAsk) -> SearchOut:
         index=parts.index,
         embedder=parts.embedder,
         top_k=body.top_k or parts.settings.top_k,
-        source_ids=source_ids(parts, body.sources) if body.sources else None,
+        source_ids=source_ids(parts, who, body.sources) if body.sources else None,
     )
     passages = tuple(PassageOut.model_validate(p) for p in found.passages)
     return SearchOut(passages=passages, language=found.language, indexed_through=found.seq)
 
 
-def source_ids(parts: Parts, names: Sequence[str]) -> frozenset[int]:
-    """Return the ids of the sources called *names*. Raises NotFound for a name that no source has."""
+def source_ids(parts: Parts, who: Principal, names: Sequence[str]) -> frozenset[int]:
+    """Return the ids of the sources called *names*. Raises NotFound for a name of none that *who* may read."""
+    scope = scope_of(parts, who)
     with parts.catalog.reading() as session:
-        known = {s.name: s.id for s in store.sources(session)}
+        known = {s.name: s.id for s in store.visible_sources(session, scope)}
     missing = sorted(set(names) - set(known))
     if missing:
         raise NotFound(f"There is no source called {', '.join(missing)}.", remedy="GET /v1/sources lists them.")
@@ -199,10 +204,11 @@ def give_feedback(body: FeedbackIn, parts: PartsHere, who: MayAsk) -> FeedbackOu
 
 
 @router.get("/specialists", operation_id="list_specialists", tags=["specialists"], summary="List specialists")
-def list_specialists(parts: PartsHere, _who: MayRead) -> SpecialistsOut:
-    """Return every specialist in the version that answers."""
+def list_specialists(parts: PartsHere, who: MayRead) -> SpecialistsOut:
+    """Return every specialist in the version that answers; of its sources those that the asker may read."""
+    scope = scope_of(parts, who)
     with parts.catalog.reading() as session:
-        return _specialists_out(specialists.specialists(session))
+        return _specialists_out(session, scope, specialists.specialists(session))
 
 
 @router.post(
@@ -216,9 +222,11 @@ def create_specialist(body: SpecialistIn, parts: PartsHere, _who: MayOperate) ->
 
 
 @router.get("/specialists/{name}", operation_id="get_specialist", tags=["specialists"], summary="Read one")
-def get_specialist(name: SpecialistName, parts: PartsHere, _who: MayRead) -> SpecialistOut:
-    """Return the version that answers."""
-    return SpecialistOut.model_validate(specialist_named(parts, name))
+def get_specialist(name: SpecialistName, parts: PartsHere, who: MayRead) -> SpecialistOut:
+    """Return the version that answers; of its sources those that the asker may read."""
+    scope = scope_of(parts, who)
+    with parts.catalog.reading() as session:
+        return _specialists_out(session, scope, [specialists.specialist(session, name)]).specialists[0]
 
 
 @router.delete(
@@ -236,10 +244,11 @@ def delete_specialist(name: SpecialistName, parts: PartsHere, _who: MayOperate) 
     tags=["specialists"],
     summary="List versions",
 )
-def list_specialist_versions(name: SpecialistName, parts: PartsHere, _who: MayRead) -> SpecialistsOut:
-    """Return all versions of one specialist, oldest first."""
+def list_specialist_versions(name: SpecialistName, parts: PartsHere, who: MayRead) -> SpecialistsOut:
+    """Return all versions of one specialist, oldest first; of their sources those that the asker may read."""
+    scope = scope_of(parts, who)
     with parts.catalog.reading() as session:
-        return _specialists_out(specialists.versions(session, name))
+        return _specialists_out(session, scope, specialists.versions(session, name))
 
 
 @router.post(
@@ -272,5 +281,7 @@ def promote_specialist_version(
         return SpecialistOut.model_validate(specialists.promote(session, name, version))
 
 
-def _specialists_out(found: Sequence[Specialist]) -> SpecialistsOut:
-    return SpecialistsOut(specialists=tuple(SpecialistOut.model_validate(s) for s in found))
+def _specialists_out(session: Session, scope: Scope, found: Sequence[Specialist]) -> SpecialistsOut:
+    visible = {source.name for source in store.visible_sources(session, scope)}
+    shown = [replace(s, sources=tuple(name for name in s.sources if name in visible)) for s in found]
+    return SpecialistsOut(specialists=tuple(SpecialistOut.model_validate(s) for s in shown))

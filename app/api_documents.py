@@ -54,7 +54,7 @@ async def push(
     source_id: Id, uri: Uri, request: Request, response: Response, parts: PartsHere, who: MayWrite
 ) -> PushedOut:
     """Store a document, or replace the one of this name; when this returns, the next question finds it."""
-    source = await run_in_threadpool(_push_source, parts, source_id)
+    source = await run_in_threadpool(_push_source, parts, who, source_id)
     label = checked_uri(uri)
     incoming = parts.settings.data_dir / "incoming"
     with tempfile.TemporaryDirectory(dir=await run_in_threadpool(_made, incoming)) as folder:
@@ -71,9 +71,9 @@ def _made(folder: FilePath) -> FilePath:
     return folder
 
 
-def _push_source(parts: Parts, source_id: int) -> SourceRecord:
+def _push_source(parts: Parts, who: Principal, source_id: int) -> SourceRecord:
     """Return the source if it takes documents. Raises NotFound, or Conflict for a source that reads its own."""
-    source = source_with_id(parts.catalog, source_id)
+    source = source_with_id(parts, who, source_id)
     if source.kind != "push":
         remedy = "Change the file in its folder and run sync, or push to a source of the kind push."
         raise Conflict(f"The source {source.name} is a {source.kind}: its documents are not pushed.", remedy=remedy)
@@ -162,7 +162,7 @@ def get_by_uri(source_id: Id, uri: Uri, parts: PartsHere, who: MayRead) -> Docum
 )
 def delete(source_id: Id, uri: Uri, parts: PartsHere, who: MayWrite) -> None:
     """Delete a pushed document; when this returns, no answer uses it any more."""
-    source = _push_source(parts, source_id)
+    source = _push_source(parts, who, source_id)
     if _find(parts, who, source_id, uri) is None:
         raise NotFound("There is no document of this name in this source.")
     delete_document(indexing_of(parts), source, uri)

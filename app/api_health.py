@@ -77,7 +77,7 @@ def take_stock(measured: Metrics, parts: Parts, who: Principal) -> None:
     with parts.catalog.reading() as session:
         counts = store.counts(session, scope)
         measured.seq.set(changelog.state(session).seq)
-        measured.failures.set(len(runs.failures(session)))
+        measured.failures.set(len(runs.visible_failures(session, scope)))
     measured.documents.set(counts.documents)
     measured.chunks.set(counts.chunks)
     measured.generating.set(getattr(parts.generator, "busy", 0))

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 
 from app.api_body import JsonRoute
-from app.auth import MayOperate, MayRead, PartsHere  # noqa: TC001 -- FastAPI resolves annotations at run time
+from app.auth import MayOperate, MayRead, PartsHere, Principal, scope_of
 from app.errors import Conflict, NotFound
 from app.ingest import Synchronizations, indexing_of
 from app.places import add_source
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from app.parts import Parts
-    from indexing.db import Catalog
     from indexing.documents import SourceRecord
 
 router = APIRouter(prefix="/v1", route_class=JsonRoute)
@@ -49,10 +48,11 @@ POLL_S = 0.5
 KEEP_ALIVE_S = 15.0
 
 
-def source_with_id(catalog: Catalog, source_id: int) -> SourceRecord:
-    """Return the source with this id. Raises NotFound."""
-    with catalog.reading() as session:
-        found = next((s for s in store.sources(session) if s.id == source_id), None)
+def source_with_id(parts: Parts, who: Principal, source_id: int) -> SourceRecord:
+    """Return the source with this id. Raises NotFound, also for one that *who* may not read: the two look the same."""
+    scope = scope_of(parts, who)
+    with parts.catalog.reading() as session:
+        found = next((s for s in store.visible_sources(session, scope) if s.id == source_id), None)
     if found is None:
         raise NotFound(f"There is no source {source_id}.", remedy="GET /v1/sources lists them.")
     return found
@@ -66,30 +66,31 @@ def synchronizations(request: Request) -> Synchronizations:
 
 
 @router.get("/sources", operation_id="list_sources", tags=["sources"], summary="List sources")
-def list_sources(parts: PartsHere, _who: MayRead) -> SourcesOut:
-    """Return all sources."""
+def list_sources(parts: PartsHere, who: MayRead) -> SourcesOut:
+    """Return the sources that the asker may read."""
+    scope = scope_of(parts, who)
     with parts.catalog.reading() as session:
-        return SourcesOut(sources=tuple(SourceOut.model_validate(s) for s in store.sources(session)))
+        return SourcesOut(sources=tuple(SourceOut.model_validate(s) for s in store.visible_sources(session, scope)))
 
 
 @router.post("/sources", operation_id="add_source", tags=["sources"], status_code=201, summary="Add a source")
-def create_source(body: SourceIn, parts: PartsHere, _who: MayOperate) -> SourceOut:
-    """Add a source; nothing is read before its first run."""
-    return SourceOut.model_validate(add_source(parts.catalog, body.name, body.kind, body.location))
+def create_source(body: SourceIn, parts: PartsHere, who: MayOperate) -> SourceOut:
+    """Add a source, which its maker and the local user may read; nothing is read before its first run."""
+    return SourceOut.model_validate(add_source(parts.catalog, body.name, body.kind, body.location, who.id))
 
 
 @router.get("/sources/{source_id}", operation_id="get_source", tags=["sources"], summary="Read a source")
-def get_source(source_id: Id, parts: PartsHere, _who: MayRead) -> SourceOut:
+def get_source(source_id: Id, parts: PartsHere, who: MayRead) -> SourceOut:
     """Return one source."""
-    return SourceOut.model_validate(source_with_id(parts.catalog, source_id))
+    return SourceOut.model_validate(source_with_id(parts, who, source_id))
 
 
 @router.delete(
     "/sources/{source_id}", operation_id="remove_source", tags=["sources"], status_code=204, summary="Remove a source"
 )
-def delete_source(source_id: Id, request: Request, parts: PartsHere, _who: MayOperate) -> None:
+def delete_source(source_id: Id, request: Request, parts: PartsHere, who: MayOperate) -> None:
     """Remove a source and everything indexed from it; the files of a folder stay as they are."""
-    source = source_with_id(parts.catalog, source_id)
+    source = source_with_id(parts, who, source_id)
     if synchronizations(request).is_running(source_id):
         raise Conflict(f"A run of the source {source.name} is going on.", remedy="Wait for it to finish.")
     with parts.catalog.transaction() as session:
@@ -97,34 +98,35 @@ def delete_source(source_id: Id, request: Request, parts: PartsHere, _who: MayOp
 
 
 @router.post("/sources/{source_id}/plan", operation_id="plan_source", tags=["sources"], summary="Plan a run")
-def plan(source_id: Id, parts: PartsHere, _who: MayRead) -> PlanOut:
+def plan(source_id: Id, parts: PartsHere, who: MayRead) -> PlanOut:
     """Return what a run would do, without doing it."""
-    return PlanOut.model_validate(plan_source(indexing_of(parts), source_with_id(parts.catalog, source_id)))
+    return PlanOut.model_validate(plan_source(indexing_of(parts), source_with_id(parts, who, source_id)))
 
 
 @router.post(
     "/sources/{source_id}/sync", operation_id="sync_source", tags=["sources"], status_code=202, summary="Start a run"
 )
-def sync(source_id: Id, request: Request, parts: PartsHere, _who: MayOperate, body: SyncIn | None = None) -> RunOut:
+def sync(source_id: Id, request: Request, parts: PartsHere, who: MayOperate, body: SyncIn | None = None) -> RunOut:
     """Start a run in the background and return it; 409 while one of this source is going on."""
-    source = source_with_id(parts.catalog, source_id)
+    source = source_with_id(parts, who, source_id)
     confirmed = body is not None and body.confirm_deletions
     run_id = synchronizations(request).start(source, confirm_deletions=confirmed)
-    return _run(parts, run_id)
+    return _run(parts, who, run_id)
 
 
 @router.get("/runs", operation_id="list_runs", tags=["runs"], summary="List runs")
-def list_runs(parts: PartsHere, _who: MayRead, source_id: SourceFilter = None, limit: Limit = 50) -> RunsOut:
-    """Return the latest runs, newest first."""
+def list_runs(parts: PartsHere, who: MayRead, source_id: SourceFilter = None, limit: Limit = 50) -> RunsOut:
+    """Return the latest runs of the sources that the asker may read, newest first."""
+    scope = scope_of(parts, who)
     with parts.catalog.reading() as session:
-        found = runs.runs(session, source_id=source_id, limit=limit)
+        found = runs.visible_runs(session, scope, source_id=source_id, limit=limit)
         return RunsOut(runs=tuple(RunOut.model_validate(r) for r in found))
 
 
 @router.get("/runs/{run_id}", operation_id="get_run", tags=["runs"], summary="Read a run")
-def get_run(run_id: Id, parts: PartsHere, _who: MayRead) -> RunOut:
+def get_run(run_id: Id, parts: PartsHere, who: MayRead) -> RunOut:
     """Return one run; while it goes on, with the counts so far."""
-    return _run(parts, run_id)
+    return _run(parts, who, run_id)
 
 
 @router.get(
@@ -141,18 +143,26 @@ def get_run(run_id: Id, parts: PartsHere, _who: MayRead) -> RunOut:
         }
     },
 )
-async def watch_run(run_id: Id, request: Request, parts: PartsHere, _who: MayRead) -> EventStream:
-    """Send the run's progress as server-sent events until it ends."""
-    await run_in_threadpool(_run, parts, run_id)
-    return EventStream(_run_events(parts, synchronizations(request), run_id))
+async def watch_run(run_id: Id, request: Request, parts: PartsHere, who: MayRead) -> EventStream:
+    """Send the run's progress as server-sent events until it ends, or may no longer be seen."""
+    await run_in_threadpool(_run, parts, who, run_id)
+    return EventStream(_run_events(parts, who, synchronizations(request), run_id))
 
 
-async def _run_events(parts: Parts, going: Synchronizations, run_id: int) -> AsyncGenerator[bytes, None]:
-    """Yield an event whenever something moved. The catalog is asked, so runs of other processes show too."""
+async def _run_events(
+    parts: Parts, who: Principal, going: Synchronizations, run_id: int
+) -> AsyncGenerator[bytes, None]:
+    """Yield an event whenever something moved. The catalog is asked, so runs of other processes show too.
+
+    It is asked in the name of *who* each time: what is revoked meanwhile ends the stream.
+    """
     last: object = None
     spoke = time.monotonic()
     while True:
-        run = await run_in_threadpool(_run, parts, run_id)
+        try:
+            run = await run_in_threadpool(_run, parts, who, run_id)
+        except NotFound:
+            return
         if run.state != "running":
             yield sse("done", run.model_dump(mode="json"))
             return
@@ -168,16 +178,18 @@ async def _run_events(parts: Parts, going: Synchronizations, run_id: int) -> Asy
 
 
 @router.get("/failures", operation_id="list_failures", tags=["runs"], summary="List failures")
-def list_failures(parts: PartsHere, _who: MayRead, source_id: SourceFilter = None) -> FailuresOut:
-    """Return the documents that could not be read, each with the reason and what to do."""
+def list_failures(parts: PartsHere, who: MayRead, source_id: SourceFilter = None) -> FailuresOut:
+    """Return the documents that could not be read, each with the reason and what to do; of sources one may read."""
+    scope = scope_of(parts, who)
     with parts.catalog.reading() as session:
-        found = runs.failures(session, source_id=source_id)
+        found = runs.visible_failures(session, scope, source_id=source_id)
         return FailuresOut(failures=tuple(FailureOut.of(f) for f in found))
 
 
-def _run(parts: Parts, run_id: int) -> RunOut:
+def _run(parts: Parts, who: Principal, run_id: int) -> RunOut:
+    scope = scope_of(parts, who)
     with parts.catalog.reading() as session:
-        found = runs.run(session, run_id)
+        found = runs.visible_run(session, scope, run_id)
     if found is None:
         raise NotFound(f"There is no run {run_id}.", remedy="GET /v1/runs lists them.")
     return RunOut.model_validate(found)

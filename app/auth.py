@@ -5,8 +5,8 @@ paths, because a path can be spelled in ways that a router and a guard read diff
 routes and fails on one without. Open to everyone are only ``/healthz`` and ``/readyz``, which tell nothing
 about documents; ``/metrics`` and ``/openapi.json`` need the token like everything else.
 
-On loopback without ``api_token`` the program runs open for the one local principal. With a token, only
-its bearer is that principal. ``settings.py`` refuses any other address without a token.
+Whoever sends an API key (``app.keys``) is the key's principal. On loopback without ``api_token`` everybody else is the
+one local principal; with a token, only its bearer is. ``settings.py`` refuses any other address without a token.
 """
 
 from __future__ import annotations
@@ -17,19 +17,27 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from fastapi import Depends, Request
 
-from app.errors import Forbidden, NotAllowed
+from app import keys
+from app.errors import BadRequest, Forbidden, NotAllowed
 from app.parts import Parts
+from indexing.principals import principal_with_id
 from indexing.tables import LOCAL_PRINCIPAL_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from indexing.documents import Scope
 
-Permission = Literal["ask", "read", "write", "operate", "observe"]
+Permission = Literal["ask", "read", "write", "operate", "observe", "admin"]
 #: ask questions and search; read documents and settings of sources; push and delete documents; run syncs and
-#: change sources and specialists; read metrics.
-PERMISSIONS: frozenset[Permission] = frozenset({"ask", "read", "write", "operate", "observe"})
+#: change sources and specialists; read metrics; give out and revoke keys.
+PERMISSIONS: frozenset[Permission] = frozenset({"ask", "read", "write", "operate", "observe", "admin"})
+#: What a principal of each role may do, on what it may read. A key narrows this; nothing widens it.
+ROLES: dict[str, frozenset[Permission]] = {
+    "reader": frozenset({"ask", "read"}),
+    "operator": frozenset({"ask", "read", "write", "operate", "observe"}),
+    "admin": PERMISSIONS,
+}
 #: Routes that need no permission, with nothing behind them but "it is up".
 OPEN_ROUTES = frozenset({"/healthz", "/readyz"})
 
@@ -42,28 +50,44 @@ class Principal:
     permissions: frozenset[Permission]
 
 
-LOCAL_PRINCIPAL = Principal(LOCAL_PRINCIPAL_ID, PERMISSIONS)
-
-
 def parts_of(request: Request) -> Parts:
     """Return the parts that the application was created with."""
     return cast("Parts", request.app.state.parts)
 
 
 def principal(request: Request) -> Principal:
-    """Return who asks; NotAllowed when a token is set and the request does not carry it.
+    """Return who asks. Raises NotAllowed for a key or token that is not good, and for who is suspended.
 
-    The token is compared in constant time, as bytes, so that neither its length of agreement nor a
+    Token and secret are compared in constant time, as bytes, so that neither their length of agreement nor a
     character outside ASCII tells anything.
     """
-    expected = parts_of(request).settings.api_token
-    if expected is None:
-        return LOCAL_PRINCIPAL
+    parts = parts_of(request)
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    same = hmac.compare_digest(given.strip().encode("utf-8"), expected.get_secret_value().encode("utf-8"))
-    if scheme.lower() != "bearer" or not same:
+    given = given.strip()
+    if given.startswith(keys.PREFIX):
+        return _bearer(parts, given if scheme.lower() == "bearer" else "")
+    expected = parts.settings.api_token
+    if expected is not None:
+        same = hmac.compare_digest(given.encode("utf-8"), expected.get_secret_value().encode("utf-8"))
+        if scheme.lower() != "bearer" or not same:
+            raise NotAllowed("The API token is missing or wrong.")
+    return _local(parts)
+
+
+def _bearer(parts: Parts, text: str) -> Principal:
+    with parts.catalog.reading() as session:
+        found = keys.bearer(session, text)
+    if found is None:
         raise NotAllowed("The API token is missing or wrong.")
-    return LOCAL_PRINCIPAL
+    return Principal(found.principal.id, ROLES[found.principal.role] & cast("frozenset[Permission]", found.permissions))
+
+
+def _local(parts: Parts) -> Principal:
+    with parts.catalog.reading() as session:
+        found = principal_with_id(session, LOCAL_PRINCIPAL_ID)
+    if found is None or found.state != "active":
+        raise NotAllowed("The local user is suspended.", remedy="Run `metier people activate local` on the server.")
+    return Principal(found.id, ROLES[found.role])
 
 
 def needs(permission: Permission) -> Callable[..., Principal]:
@@ -76,6 +100,14 @@ def needs(permission: Permission) -> Callable[..., Principal]:
 
     permitted.__dict__["permission"] = permission  # read by the test that lists all routes
     return permitted
+
+
+def checked_permissions(names: Collection[str]) -> frozenset[Permission]:
+    """Return *names* as permissions. Raises BadRequest for one that there is not."""
+    if unknown := sorted(set(names) - PERMISSIONS):
+        remedy = f"Use some of {', '.join(sorted(PERMISSIONS))}."
+        raise BadRequest(f"There is no permission called {', '.join(unknown)}.", remedy=remedy)
+    return cast("frozenset[Permission]", frozenset(names))
 
 
 def scope_of(parts: Parts, who: Principal) -> Scope:
@@ -93,3 +125,4 @@ MayRead = Annotated[Principal, Depends(needs("read"))]
 MayWrite = Annotated[Principal, Depends(needs("write"))]
 MayOperate = Annotated[Principal, Depends(needs("operate"))]
 MayObserve = Annotated[Principal, Depends(needs("observe"))]
+MayAdminister = Annotated[Principal, Depends(needs("admin"))]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app import cli_ask, cli_doctor, cli_evaluate, cli_serve, cli_sources, cli_specialist, cli_sync
+from app import cli_ask, cli_doctor, cli_evaluate, cli_people, cli_serve, cli_sources, cli_specialist, cli_sync
 from app.version import version
 from indexing.errors import IndexingError
 
@@ -50,6 +50,9 @@ cli.command("ask")(cli_ask.ask)
 cli.command("search")(cli_ask.search)
 cli.command("evaluate")(cli_evaluate.evaluate)
 cli.add_typer(cli_specialist.specialist, name="specialist")
+cli.add_typer(cli_people.people, name="people")
+cli.add_typer(cli_people.access, name="access")
+cli.add_typer(cli_people.key, name="key")
 cli.command("doctor")(cli_doctor.doctor)
 cli.command("migrate")(cli_doctor.migrate)
 cli.command("openapi", hidden=True)(cli_serve.openapi)

@@ -9,6 +9,7 @@ AppError
 ├── NotFound             absent, or not for this principal: the two look the same
 ├── Conflict             the name is taken, a run is already going on
 ├── NoIndexYet           nothing was indexed so far
+├── AnswerWithdrawn      a cited document changed, or may no longer be read, while the answer was written
 └── GeneratorError       the generator failed
     ├── GeneratorTimeout
     ├── GeneratorOverloaded
@@ -66,6 +67,12 @@ class NoIndexYet(AppError):
     """Nothing is indexed yet."""
 
     default_remedy = "Add a folder with `metier sources add NAME PATH`, then run `metier sync`."
+
+
+class AnswerWithdrawn(AppError):
+    """A cited document changed, or may no longer be read, while the answer was written."""
+
+    default_remedy = "Ask again."
 
 
 class GeneratorError(AppError):

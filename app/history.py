@@ -37,6 +37,7 @@ class AnswerRecord:
     language: str
     seconds: float
     indexed_through: int
+    unsupported: int = 0  # sentences that were written and left out
     specialist: str | None = None
     specialist_version: int | None = None
     asked_at: datetime | None = None  # set by the catalog
@@ -60,6 +61,7 @@ def record_answer(session: Session, record: AnswerRecord) -> None:
             language=record.language,
             seconds=record.seconds,
             indexed_through=record.indexed_through,
+            unsupported=record.unsupported,
             asked_at=record.asked_at or utc_now(),
         )
     )
@@ -86,6 +88,7 @@ def answer_record(session: Session, principal_id: int, answer_id: str) -> Answer
         language=row.language,
         seconds=row.seconds,
         indexed_through=row.indexed_through,
+        unsupported=row.unsupported,
         specialist=row.specialist,
         specialist_version=row.specialist_version,
         asked_at=row.asked_at,

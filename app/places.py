@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.errors import BadRequest, Conflict, NotFound
-from indexing import store
+from indexing import grants, store
 from indexing.errors import SourceMissing
 from indexing.sources import SOURCES
+from indexing.tables import LOCAL_PRINCIPAL_ID
 
 if TYPE_CHECKING:
     from indexing.db import Catalog
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-def add_source(catalog: Catalog, name: str, kind: str, location: str) -> SourceRecord:
-    """Store a new source and return it; a folder's location becomes absolute.
+def add_source(
+    catalog: Catalog, name: str, kind: str, location: str, principal_id: int = LOCAL_PRINCIPAL_ID
+) -> SourceRecord:
+    """Store a new source, which its maker and the local user may read; a folder's location becomes absolute.
 
     Raises BadRequest for a name or kind that cannot be used, SourceMissing when the folder is not there, and
     Conflict when the name is taken.
@@ -35,7 +38,8 @@ def add_source(catalog: Catalog, name: str, kind: str, location: str) -> SourceR
         if store.source_named(session, name) is not None:
             remedy = "Choose another name, or remove that source first."
             raise Conflict(f"There is already a source called {name}.", remedy=remedy)
-        return store.add_source(session, name, kind, location)
+        readers = grants.interned(session, {LOCAL_PRINCIPAL_ID, principal_id})
+        return store.add_source(session, name, kind, location, readers)
 
 
 def existing_folder(location: str) -> Path:

@@ -48,6 +48,7 @@ STATUS_OF: dict[type[Exception], HTTPStatus] = {
     app_errors.NotFound: HTTPStatus.NOT_FOUND,
     app_errors.Conflict: HTTPStatus.CONFLICT,
     app_errors.NoIndexYet: HTTPStatus.CONFLICT,
+    app_errors.AnswerWithdrawn: HTTPStatus.CONFLICT,
     app_errors.GeneratorError: HTTPStatus.BAD_GATEWAY,
     app_errors.GeneratorTimeout: HTTPStatus.GATEWAY_TIMEOUT,
     app_errors.GeneratorOverloaded: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -12,9 +12,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from app.cite import MARKER
-from app.evidence import asked_kind
+from app.evidence import asked_kind, holds_kind
 from app.messages import messages
-from app.quotable import is_row
 from app.terms import content_terms, numbers
 from indexing.sentences import words
 
@@ -81,7 +80,7 @@ def short_answer(sentences: Sequence[Sentence]) -> Span | None:
         return None
     best = sentences[0]
     span = best.answer
-    if span is None or span.margin <= 0 or is_row(best.text):  # which cell is meant, the model was not taught
+    if span is None or span.margin <= 0:
         return None
     told = len(words(best.text[span.start - best.start : span.end - best.start]))
     whole = len(words(best.text))
@@ -93,7 +92,11 @@ def short_text(request: GenerationRequest) -> str:
     span = short_answer(request.sentences)
     if span is None or disagreement(request.question, request.sentences, request.passages):
         return ""
-    return quote_text(request.passages[request.sentences[0].passage].text[span.start : span.end])
+    text = request.passages[request.sentences[0].passage].text[span.start : span.end]
+    kind = asked_kind(request.question)
+    if kind in ("number", "date") and not holds_kind(kind, text, request.question):
+        return ""  # a name for "how much": the sentence is quoted, and says what it says
+    return quote_text(text)
 
 
 def disagreement(

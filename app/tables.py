@@ -59,6 +59,7 @@ class AnswerRow(Table):
     language: Mapped[str] = mapped_column(String(8))
     seconds: Mapped[float] = mapped_column(Float)
     indexed_through: Mapped[int] = mapped_column(Id)
+    unsupported: Mapped[int] = mapped_column(Integer, server_default="0")  # sentences left out
     asked_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
 
 
@@ -75,3 +76,20 @@ class FeedbackRow(Table):
     reason: Mapped[str | None] = mapped_column(String(64))
     comment: Mapped[str | None]
     at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class ApiKeyRow(Table):
+    """A key that a program carries in a principal's name. Only the secret's hash is kept: it is shown once."""
+
+    __tablename__ = "api_key"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(16), unique=True)
+    secret_sha256: Mapped[str] = mapped_column(String(64))
+    principal_id: Mapped[int] = mapped_column(ForeignKey("principal.id", ondelete="CASCADE"), index=True)
+    label: Mapped[str] = mapped_column(String(100))
+    permissions: Mapped[list[Any]]  # at most these; what the principal's role allows still decides
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]

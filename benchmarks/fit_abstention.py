@@ -37,6 +37,7 @@ from app.settings import AppSettings
 from app.terms import fold
 from benchmarks.corpora import EvaluationSet, Query, indexed, load
 from benchmarks.training import data
+from benchmarks.training.rows import table_documents
 from indexing import access
 from indexing.embed import load_embedder
 from indexing.search import SearchIndex
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
     from indexing.documents import Passage
 
-SETS = ("squad", "piaf", "covidqa", "tatqa", "clapnq")
+SETS = ("squad", "piaf", "covidqa", "tatqa", "clapnq", "tables")
 FRENCH = {"piaf", "spf"}
 LONG_ANSWER, LONG_F1 = 12, 0.4  # words; a reference that long was written by a person, and is not found word for word
 ANSWERABLE = 0.75  # of the questions of people who ask their own company's documents: an assumption, for the threshold
@@ -85,8 +86,16 @@ class Asked:
 
 
 def company(folder: Path, name: str, part: str, cap: int) -> tuple[EvaluationSet, list[Asked]]:
-    """Return the set *name* with some documents left out, and at most *cap* questions of each kind of *part*."""
+    """Return the set *name* with some documents left out, and at most *cap* questions of each kind of *part*.
+
+    The set "tables" is made by rule of TAT-QA's tables (training/rows.py): the other sets hold running text.
+    """
     chance = random.Random(SEED)
+    if name == "tables":
+        documents, made = table_documents(folder, part, SEED)
+        tables = EvaluationSet(name, {uri: ("", text) for uri, text in documents.items()}, (), {})
+        questions = [_asked_of(uri, each) for uri, each in made]
+        return tables, [q for q in questions if q.answerable][:cap] + [q for q in questions if not q.answerable][:cap]
     whole = load(folder, name, part=None)
     asked = sorted({document for found in whole.qrels.values() for document in found})
     left_out = {document for document in asked if chance.random() < LEFT_OUT}
@@ -102,6 +111,12 @@ def company(folder: Path, name: str, part: str, cap: int) -> tuple[EvaluationSet
             questions.append(Asked(query, gold[0] if gold else "", answerable))
     chance.shuffle(questions)
     return there, [q for q in questions if q.answerable][:cap] + [q for q in questions if not q.answerable][:cap]
+
+
+def _asked_of(uri: str, example: data.Span) -> Asked:
+    answers = tuple(example.context[a:b] for a, b in example.spans)
+    query = Query(f"{uri}-{example.question}", example.question, answers, bool(answers), uri)
+    return Asked(query, uri, bool(answers))
 
 
 def observe(folder: Path, workdir: Path, part: str, names: Sequence[str], cap: int) -> list[Observed]:

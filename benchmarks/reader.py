@@ -1,12 +1,13 @@
 """The reader alone: the passage that a question was asked about is given; where in it does the answer stand.
 
-    python benchmarks/reader.py DATA [--weights FILE] [--limit N] [--json FILE]
+    python benchmarks/reader.py DATA [--weights FILE]... [--part report] [--limit N] [--json FILE]
 
 Exact match and F1 as SQuAD 2.0 defines them (Rajpurkar, Jia, Liang, ACL 2018), articles of both languages left out; "no
-answer" is right for an unanswerable question and wrong for the others. Only articles of the part "report" count
-(training/data.py); the margin from which an answer is given is fitted on those of "fit", weighted so that as many have
-no answer as in the whole set: the parts differ in that. Beside it stands the picker of
-sentences without training: the sentence that shares most of the question's rare words, which never refuses.
+answer" is right for an unanswerable question and wrong for the others. An answer counts as given when the reader scores
+it above "no answer": nothing is fitted here. Only articles of the part "report" count (training/data.py); --part fit
+shows the others that were not trained on. Beside it stands the picker of sentences without training: the sentence
+that shares most of the question's rare words, which never refuses. AUC: how often an answer to a question that has one
+stands higher above "no answer" than one to a question that has none. Several --weights give a learning curve.
 """
 
 from __future__ import annotations
@@ -36,51 +37,55 @@ def main() -> None:
     """Print a table, and the time for five passages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="?")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS)
-    parser.add_argument("--limit", type=int, help="questions of each set and part, evenly spaced")
+    parser.add_argument("--weights", type=Path, action="append", help="default: those of the program")
+    parser.add_argument("--set", action="append", dest="sets", help=f"default: {', '.join(SETS)}")
+    parser.add_argument("--part", choices=("fit", "report"), default="report")
+    parser.add_argument("--limit", type=int, help="questions of each set, evenly spaced")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     folder = data_folder(arguments.data)
-    reads = TrainedReader(weights=arguments.weights)
     results: dict[str, Any] = {}
-    for name in SETS:
-        parts = {}
-        for part in ("fit", "report"):
-            found = data.of_set(folder, name, part)
+    for weights in arguments.weights or [WEIGHTS]:
+        reads = TrainedReader(weights=weights)
+        print(weights.name)
+        for name in arguments.sets or SETS:
+            found = data.of_set(folder, name, arguments.part)
             step = -(-len(found) // arguments.limit) if arguments.limit else 1
-            parts[part] = found[::step]
-        whole = [example for part in ("train", "fit", "report") for example in data.of_set(folder, name, part)]
-        without = sum(not example.spans for example in whole) / len(whole)
-        results[name] = measured(parts["fit"], parts["report"], reads, without)
-        print(f"{name:<8}" + "  ".join(f"{key} {value}" for key, value in results[name].items()), flush=True)
-    results["latency"] = latency(data.of_set(folder, "squad", "report"), reads)
+            figures = results.setdefault(str(weights), {})[name] = measured(found[::step], reads)
+            print(f"{name:<8}" + "  ".join(f"{key} {value}" for key, value in figures.items()), flush=True)
+    results["latency"] = latency(data.of_set(folder, "squad", "report"), TrainedReader())
     print(results["latency"])
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2), encoding="utf-8")
 
 
-def measured(fit: list[data.Span], report: list[data.Span], reads: TrainedReader, without: float) -> dict[str, float]:
-    """Return the measures of one set, of whose questions a share of *without* has no answer."""
-    margin = fitted_margin([(answered(example, reads), example) for example in fit], without)
-    found = [(answered(example, reads), example) for example in report]
-    told = [text if m >= margin else "" for (text, m), _ in found]
+def measured(examples: list[data.Span], reads: TrainedReader) -> dict[str, float]:
+    """Return the measures of one set."""
+    found = [(answered(example, reads), example) for example in examples]
+    told = [text if margin > 0 else "" for (text, margin), _ in found]
     scores = [score(text, example) for text, (_, example) in zip(told, found, strict=True)]
     exact = [
         exact_match(text, references(example)) if example.spans else float(not text)
         for text, (_, example) in zip(told, found, strict=True)
     ]
-    answerable = [s for s, (_, example) in zip(scores, found, strict=True) if example.spans]
-    others = [s for s, (_, example) in zip(scores, found, strict=True) if not example.spans]
     return {
-        "questions": len(report),
+        "questions": len(examples),
         "EM": _percent(exact),
         "F1": _percent(scores),
-        "F1_answerable": _percent(answerable),
-        "refused_unanswerable": _percent(others),
+        "F1_answerable": _percent([s for s, (_, e) in zip(scores, found, strict=True) if e.spans]),
+        "refused_unanswerable": _percent([s for s, (_, e) in zip(scores, found, strict=True) if not e.spans]),
+        "unanswerable": sum(not example.spans for example in examples),
+        "AUC": round(area([m for (_, m), e in found if e.spans], [m for (_, m), e in found if not e.spans]), 3),
         "F1_without_refusing": _percent([score(text, e) for (text, _), e in found if e.spans]),
-        "F1_untrained_picker": _percent([score(picked(e), e) for e in report]),
-        "margin": round(margin, 2),
-    }  # fmt: skip
+        "F1_untrained_picker": _percent([score(picked(e), e) for e in examples]),
+    }
+
+
+def area(positives: list[float], negatives: list[float]) -> float:
+    """Return the share of pairs in which the positive is higher, ties half (Mann-Whitney); nan without a pair."""
+    pairs = len(positives) * len(negatives)
+    higher = sum((p > n) + 0.5 * (p == n) for p in positives for n in negatives)
+    return higher / pairs if pairs else float("nan")
 
 
 def answered(example: data.Span, reads: TrainedReader) -> tuple[str, float]:
@@ -88,22 +93,6 @@ def answered(example: data.Span, reads: TrainedReader) -> tuple[str, float]:
     [reading] = reads.read(example.question, [Text(example.context, before=example.title)])
     span = reading.best(0, len(example.context))
     return ("", -99.0) if span is None else (example.context[span.start : span.end], span.margin)
-
-
-def fitted_margin(found: list[tuple[tuple[str, float], data.Span]], without: float) -> float:
-    """Return the margin from which answering gives the best F1 where a share of *without* has no answer."""
-    order = sorted(found, key=lambda each: -each[0][1])
-    refusable = sum(not example.spans for _, example in order)
-    if refusable == 0:
-        return -99.0
-    weight = without / (1 - without) * (len(order) - refusable) / refusable  # of a question without an answer
-    total = best = weight * refusable
-    margin = 99.0
-    for (text, value), example in order:
-        total += score(text, example) if example.spans else -weight
-        if total > best:
-            best, margin = total, value
-    return margin
 
 
 def score(text: str, example: data.Span) -> float:

@@ -238,7 +238,7 @@ class NewDocument:
     language: str
     pipeline: str  # fingerprint of parser and chunker
     text: str  # the whole document: ``chunk.document_text`` of its blocks
-    acl_id: int
+    acl_id: int | None = None  # None: its source's, as it is when the document is written
     parent_id: int | None = None  # the mail that this attachment came with
     media_type: str | None = None
     modified_at: datetime | None = None

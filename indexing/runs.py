@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, update
 
 from indexing import changelog
+from indexing.db import among
 from indexing.documents import Failure, FailureRecord, KnownFailure, RunRecord
 from indexing.tables import Table, utc_now
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from indexing.documents import SyncReport
+    from indexing.documents import Scope, SyncReport
 
 SOURCE = Table.metadata.tables["source"]
 RUN = Table.metadata.tables["run"]
@@ -63,16 +64,25 @@ def _run_query() -> Any:
 
 
 def runs(session: Session, source_id: int | None = None, limit: int = 20) -> list[RunRecord]:
-    """Return the newest runs, newest first."""
+    """Return the newest runs, newest first: for this program itself, not for whoever asks (``visible_runs``)."""
     query = _run_query().order_by(RUN.c.id.desc()).limit(limit)
     if source_id is not None:
         query = query.where(RUN.c.source_id == source_id)
     return [RunRecord(*row) for row in session.execute(query)]
 
 
-def run(session: Session, run_id: int) -> RunRecord | None:
-    """Return the run, or None when there is none of that id."""
-    row = session.execute(_run_query().where(RUN.c.id == run_id)).one_or_none()
+def visible_runs(session: Session, scope: Scope, source_id: int | None = None, limit: int = 20) -> list[RunRecord]:
+    """Return the newest runs of the sources that the scope may read, newest first."""
+    query = _run_query().where(among(session, SOURCE.c.acl_id, scope.acl_ids)).order_by(RUN.c.id.desc()).limit(limit)
+    if source_id is not None:
+        query = query.where(RUN.c.source_id == source_id)
+    return [RunRecord(*row) for row in session.execute(query)]
+
+
+def visible_run(session: Session, scope: Scope, run_id: int) -> RunRecord | None:
+    """Return the run, or None when there is none of that id, or its source may not be read."""
+    query = _run_query().where(RUN.c.id == run_id, among(session, SOURCE.c.acl_id, scope.acl_ids))
+    row = session.execute(query).one_or_none()
     return None if row is None else RunRecord(*row)
 
 
@@ -125,13 +135,24 @@ def known_failures(session: Session, source_id: int) -> dict[str, KnownFailure]:
 
 
 def failures(session: Session, source_id: int | None = None) -> list[FailureRecord]:
-    """Return the items that could not be read, by source and uri."""
+    """Return the items that could not be read, by source and uri: for this program itself (``visible_failures``)."""
+    return _failures(session, _failure_query(source_id))
+
+
+def visible_failures(session: Session, scope: Scope, source_id: int | None = None) -> list[FailureRecord]:
+    """Return the items that could not be read of the sources that the scope may read, by source and uri."""
+    return _failures(session, _failure_query(source_id).where(among(session, SOURCE.c.acl_id, scope.acl_ids)))
+
+
+def _failure_query(source_id: int | None) -> Any:
     f = FAILURE.c
     columns = (f.uri, f.stage, f.reason, f.remedy, f.error, f.content_hash)
     query = select(f.source_id, SOURCE.c.name, f.attempts, f.run_id, f.at, *columns)
     query = query.join(SOURCE, SOURCE.c.id == f.source_id).order_by(SOURCE.c.name, f.uri)
-    if source_id is not None:
-        query = query.where(f.source_id == source_id)
+    return query if source_id is None else query.where(f.source_id == source_id)
+
+
+def _failures(session: Session, query: Any) -> list[FailureRecord]:
     return [
         FailureRecord(in_source, source, Failure(*failure), attempts, run_id, at)
         for in_source, source, attempts, run_id, at, *failure in session.execute(query)

@@ -24,18 +24,29 @@ from indexing.store_index import (
     put_embeddings,
     sweep_embeddings,
 )
-from indexing.store_read import counts, document, document_list, document_text, passages, readable_acl_ids
+from indexing.store_read import (
+    access_list_of,
+    counts,
+    document,
+    document_list,
+    document_text,
+    passages,
+    readable_acl_ids,
+    visible_sources,
+)
 from indexing.tables import LOCAL_ACL_ID, Table, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
+    from sqlalchemy import ScalarSelect
     from sqlalchemy.orm import Session
 
     from indexing.documents import Chunk, NewDocument
 
 __all__ = [
+    "access_list_of",
     "add_source",
     "count_index_rows",
     "counts",
@@ -63,6 +74,7 @@ __all__ = [
     "sources",
     "sweep_embeddings",
     "touch_document",
+    "visible_sources",
 ]
 
 SOURCE = Table.metadata.tables["source"]
@@ -174,10 +186,15 @@ def _row(new: NewDocument) -> dict[str, Any]:
         "language": new.language,
         "pipeline": new.pipeline,
         "notes": list(new.notes),
-        "acl_id": new.acl_id,
+        # Looked up under the lock: a run that began before a revocation must not write the list of before.
+        "acl_id": _list_of(new.source_id) if new.acl_id is None else new.acl_id,
         "indexed_at": utc_now(),
         "text": new.text,
     }
+
+
+def _list_of(source_id: int) -> ScalarSelect[int]:
+    return select(SOURCE.c.acl_id).where(SOURCE.c.id == source_id).scalar_subquery()
 
 
 def _chunk_row(document_id: int, chunk: Chunk) -> dict[str, Any]:

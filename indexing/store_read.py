@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import exists, func, select
 
 from indexing.db import among
-from indexing.documents import Counts, DocumentRecord, Passage
+from indexing.documents import Counts, DocumentRecord, Passage, SourceRecord
+from indexing.principals import counted_groups
 from indexing.tables import Table
 
 if TYPE_CHECKING:
@@ -29,17 +30,26 @@ CHUNK = Table.metadata.tables["chunk"]
 
 
 def readable_acl_ids(session: Session, principal_id: int) -> frozenset[int]:
-    """Return the access lists that the principal, or everyone, is on; none when it is unknown or not active."""
-    p = PRINCIPAL.c
-    asker_is_active = exists().where(p.id == principal_id, p.state == "active")
-    counting = PRINCIPAL.alias("counting")
-    on_list = (counting.c.state == "active") & ((counting.c.id == principal_id) | (counting.c.kind == "public"))
-    lists = select(ACL_ENTRY.c.acl_id).join(counting, counting.c.id == ACL_ENTRY.c.principal_id)
-    return frozenset(session.execute(lists.where(on_list, asker_is_active)).scalars())
+    """Return the access lists that the principal, a group of its, or everyone is on; none unless it is active."""
+    counted = counted_groups(principal_id)
+    everyone = select(PRINCIPAL.c.id).where(PRINCIPAL.c.kind == "public", PRINCIPAL.c.state == "active")
+    entry = ACL_ENTRY.c
+    lists = select(entry.acl_id).where(
+        entry.principal_id.in_(select(counted.c.id)) | entry.principal_id.in_(everyone),
+        exists(select(counted.c.id)),
+    )
+    return frozenset(session.execute(lists).scalars())
 
 
 def _permitted(session: Session, scope: Scope) -> ColumnElement[bool]:
     return among(session, DOCUMENT.c.acl_id, scope.acl_ids)
+
+
+def visible_sources(session: Session, scope: Scope) -> list[SourceRecord]:
+    """Return the sources whose list the scope holds, by name; a source that may not be read is not there at all."""
+    s = SOURCE.c
+    query = select(s.id, s.name, s.kind, s.location, s.acl_id).where(among(session, s.acl_id, scope.acl_ids))
+    return [SourceRecord(*row) for row in session.execute(query.order_by(s.name))]
 
 
 def passages(
@@ -126,6 +136,13 @@ def document_text(session: Session, scope: Scope, document_id: int) -> str | Non
     """Return the whole text that citations point into, or None when it is not there or not permitted."""
     query = select(DOCUMENT.c.text).where(_permitted(session, scope), DOCUMENT.c.id == document_id)
     return session.execute(query).scalar_one_or_none()
+
+
+def access_list_of(session: Session, document_id: int) -> tuple[str, str, int] | None:
+    """Return a document's uri, its source's name and its access list: for whoever explains access, not for readers."""
+    query = select(DOCUMENT.c.uri, SOURCE.c.name, DOCUMENT.c.acl_id).join(SOURCE, SOURCE.c.id == DOCUMENT.c.source_id)
+    row = session.execute(query.where(DOCUMENT.c.id == document_id)).one_or_none()
+    return None if row is None else (row[0], row[1], row[2])
 
 
 def counts(session: Session, scope: Scope, source_id: int | None = None) -> Counts:

@@ -34,6 +34,8 @@ Id = BigInteger().with_variant(Integer, "sqlite")
 LOCAL_PRINCIPAL_ID = 1
 #: The access list that only the local principal is on, and that every source gets until it has its own.
 LOCAL_ACL_ID = 1
+#: Made by the second migration: on an access list it stands for everyone who is known and active.
+EVERYONE = "everyone"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -98,11 +100,21 @@ class PrincipalRow(Table):
     __table_args__ = (UniqueConstraint("issuer", "external_id"), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    kind: Mapped[str] = mapped_column(String(16))  # user | group | public
+    kind: Mapped[str] = mapped_column(String(16))  # user | service | group | public
     issuer: Mapped[str] = mapped_column(String(255))
     external_id: Mapped[str] = mapped_column(String(255))
     display: Mapped[str]
     state: Mapped[str] = mapped_column(String(16), default="active")  # active | suspended
+    role: Mapped[str] = mapped_column(String(16), server_default="reader")  # what it may do: app.auth.ROLES
+
+
+class MembershipRow(Table):
+    """This principal, a user or a group, is in this group. Groups nest; there are no cycles."""
+
+    __tablename__ = "membership"
+
+    group_id: Mapped[int] = mapped_column(ForeignKey("principal.id", ondelete="CASCADE"), primary_key=True)
+    member_id: Mapped[int] = mapped_column(ForeignKey("principal.id", ondelete="CASCADE"), primary_key=True, index=True)
 
 
 class AclRow(Table):

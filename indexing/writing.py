@@ -282,7 +282,6 @@ def _new_document(writer: Writer, prepared: Prepared, parent_id: int | None) -> 
         language=prepared.language,
         pipeline=writer.pipeline.documents,
         text=prepared.text,
-        acl_id=writer.source.acl_id,
         parent_id=parent_id,
         media_type=reading.raw.media_type or mimetypes.guess_type(name)[0],
         modified_at=reading.raw.modified_at,

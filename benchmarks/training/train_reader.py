@@ -15,7 +15,7 @@ import argparse
 import json
 import random
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -26,9 +26,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.training import bert, data
+from benchmarks.training.rows import row_questions
 from benchmarks.training.train_encoder import extended
+from benchmarks.training.unanswerable import unanswerable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tokenizers import Tokenizer
 
 SEED = 20261124
@@ -49,20 +53,60 @@ class Amount:
     times: float = 1.0
 
 
-GATHERED = {
-    "squad_train_part": Amount(9000), "squad_train_sentence": Amount(5000), "unans_mined_en": Amount(4500),
-    "qed_nq": Amount(7000), "afriqa_en": Amount(4500), "fairytaleqa": Amount(2000), "qamr": Amount(6000),
-    "cuad": Amount(2000), "afriqa_fr": Amount(900, 2), "unans_mined_fr": Amount(600, 2),
-    "pydocs_glossary_fr": Amount(400),
+@dataclass(frozen=True)
+class Mix:
+    """What one part of the training reads. *made* counts questions without an answer, made by rule of the same data."""
+
+    gathered: dict[str, Amount]
+    sets: dict[str, float]
+    clozes: int = 0
+    other_paragraphs: int = 1500
+    made: dict[str, int] = field(default_factory=dict)
+    rows: int = 0  # questions about rows of tables
+
+
+MIXES = {
+    "broad": Mix(
+        {
+            "squad_train_part": Amount(9000), "squad_train_sentence": Amount(5000), "unans_mined_en": Amount(4500),
+            "qed_nq": Amount(7000), "afriqa_en": Amount(4500), "fairytaleqa": Amount(2000), "qamr": Amount(6000),
+            "cuad": Amount(2000), "afriqa_fr": Amount(900, 2), "unans_mined_fr": Amount(600, 2),
+            "pydocs_glossary_fr": Amount(400),
+        },
+        {"squad": 3.0, "piaf": 3.0, "covidqa": 1.0, "clapnq": 1.0, "spf": 1.0, "tatqa": 1.0},
+        clozes=4000,
+    ),
+    # What is most like the questions of users, and paragraphs that only look as if they answered.
+    "close": Mix(
+        {
+            "squad_train_part": Amount(4000), "unans_mined_en": Amount(2000), "afriqa_fr": Amount(900),
+            "unans_mined_fr": Amount(600), "pydocs_glossary_fr": Amount(200),
+        },
+        {"squad": 2.0, "piaf": 1.0, "covidqa": 0.5, "tatqa": 0.5},
+    ),
+    # The longest part: all of SQuAD that there is, twice and more, and as many questions that only look answerable.
+    "refusing": Mix(
+        {
+            "squad_train_part": Amount(9000, 2), "squad_train_sentence": Amount(5000), "unans_mined_en": Amount(2500),
+            "qed_nq": Amount(4000), "afriqa_fr": Amount(900, 2), "unans_mined_fr": Amount(600, 2), "cuad": Amount(1200),
+        },
+        {"squad": 4.0, "piaf": 4.0, "covidqa": 1.0, "clapnq": 1.0, "spf": 2.0, "tatqa": 1.5},
+        clozes=1500,
+        other_paragraphs=900,
+        made={
+            "squad_train_part": 9000, "squad": 2600, "qed_nq": 1500, "squad_train_sentence": 1500, "piaf": 1700,
+            "afriqa_fr": 500,
+        },
+    ),
+    # The last and shortest: tables, with enough of the rest that it is not forgotten.
+    "rows": Mix(
+        {"squad_train_part": Amount(2500), "afriqa_fr": Amount(400), "unans_mined_en": Amount(400)},
+        {"squad": 0.7, "piaf": 0.7, "tatqa": 1.0, "spf": 1.0},
+        other_paragraphs=200,
+        made={"squad_train_part": 1200, "squad": 500, "piaf": 300},
+        rows=6500,
+    ),
 }  # fmt: skip
-SETS = {"squad": 3.0, "piaf": 3.0, "covidqa": 1.0, "clapnq": 1.0, "spf": 1.0, "tatqa": 1.0}
-CLOZES = 4000
-#: The second stage: what is most like the questions of users, and paragraphs that only look as if they answered.
-CLOSE = {
-    "squad_train_part": Amount(4000), "unans_mined_en": Amount(2000), "afriqa_fr": Amount(900),
-    "unans_mined_fr": Amount(600), "pydocs_glossary_fr": Amount(200),
-}  # fmt: skip
-CLOSE_SETS = {"squad": 2.0, "piaf": 1.0, "covidqa": 0.5, "tatqa": 0.5}
 
 
 def main() -> None:
@@ -72,8 +116,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     generator = random.Random(SEED)
     tokenizer, parameters = load_encoder(arguments.encoder)
-    kinds = (CLOSE, CLOSE_SETS, 0) if arguments.second_stage else (GATHERED, SETS, CLOZES)
-    examples = mixed(arguments.data, arguments.qa_train, generator, arguments.share, kinds)
+    examples = mixed(arguments.data, arguments.qa_train, generator, arguments.share, MIXES[arguments.mix])
     encoded = [encode(tokenizer, example, generator) for example in examples]
     batches = bert.length_batches([len(ids) for ids, *_ in encoded], BUDGET, generator)
     batches = batches[-arguments.last :] if arguments.last else batches
@@ -85,7 +128,7 @@ def main() -> None:
     trained["span.weight"] = (torch.randn(2, bert.WIDTH) * 0.02).requires_grad_()
     trained["span.bias"] = torch.zeros(2).requires_grad_()
     if arguments.resume:
-        trained = {name: value.requires_grad_() for name, value in load_file(arguments.resume).items()}
+        trained = averaged(arguments.resume)
     optimizer = torch.optim.AdamW(trained.values(), lr=arguments.rate, weight_decay=0.01, fused=True)
     progress = bert.Progress(len(batches))
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -111,11 +154,22 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("out", type=Path)
     parser.add_argument("--share", type=float, default=1.0, help="of the examples: for a learning curve")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--second-stage", action="store_true", help="of what is most like the questions of users only")
+    parser.add_argument("--mix", choices=MIXES, default="broad")
     parser.add_argument("--rate", type=float, default=RATE, help="highest learning rate")
-    parser.add_argument("--resume", type=Path, help="go on from what an earlier training wrote, its steps left out")
+    parser.add_argument("--resume", type=Path, nargs="+", help="go on from what earlier trainings wrote: their mean")
     parser.add_argument("--last", type=int, help="take only so many steps, the last ones")
     return parser.parse_args()
+
+
+def averaged(files: Sequence[Path]) -> bert.Parameters:
+    """Return the mean of trained weights, to be trained on.
+
+    The mean of late checkpoints is better than the last (Izmailov et al., "Averaging weights leads to wider optima",
+    UAI 2018).
+    """
+    states = [load_file(file) for file in files]
+    means = {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
+    return {name: value.requires_grad_() for name, value in means.items()}
 
 
 def load_encoder(folder: Path) -> tuple[Tokenizer, bert.Parameters]:
@@ -127,20 +181,17 @@ def load_encoder(folder: Path) -> tuple[Tokenizer, bert.Parameters]:
     return tokenizer, {**trained, bert.WORDS: words}
 
 
-def mixed(
-    sets: Path,
-    folder: Path,
-    generator: random.Random,
-    share: float,
-    kinds: tuple[dict[str, Amount], dict[str, float], int],
-) -> list[data.Span]:
+def mixed(sets: Path, folder: Path, generator: random.Random, share: float, mix: Mix) -> list[data.Span]:
     """Return the examples in the order of training: data that is least like the questions of users first."""
-    gathered, of_sets, clozes = kinds
     chosen: list[data.Span] = []
-    for name, amount in gathered.items():
+    for name, amount in mix.gathered.items():
         chosen += _times(data.gathered(folder, name), amount, generator, share)
-    for name, times in of_sets.items():
+    for name, times in mix.sets.items():
         chosen += _times(data.of_set(sets, name, "train"), Amount(10**6, times), generator, share)
+    for name, most in mix.made.items():
+        answerable = data.of_set(sets, name, "train") if name in mix.sets else data.gathered(folder, name)
+        chosen += unanswerable(answerable, SEED, int(most * share))
+    chosen += row_questions(sets, int(mix.rows * share), SEED)
     piaf = data.of_set(sets, "piaf", "train")
     paragraphs: dict[str, list[str]] = {}
     article: dict[str, str] = {}
@@ -148,11 +199,12 @@ def mixed(
         paragraphs.setdefault(row["title"], []).append(row["text"])
         article[row["text"]] = row["title"]
     asked = data.other_paragraph(piaf, paragraphs, [article[example.context] for example in piaf], SEED)
-    chosen += _times(asked, Amount(1500), generator, share)
+    chosen += _times(asked, Amount(mix.other_paragraphs), generator, share)
     texts = [t for title, found in paragraphs.items() if data.part_of("piaf", title) == "train" for t in found]
     texts += [r["text"] for r in data.rows(sets / "spf" / "norm" / "corpus.jsonl") if _trainable_page(r["id"])]
     texts += list(dict.fromkeys(example.context for example in data.gathered(folder, "afriqa_fr")))
-    chosen += data.cloze([t for t in texts if len(t) > 200], "fr", SEED, int(clozes * share)) if clozes else []
+    texts = [text for text in texts if len(text) > 200]
+    chosen += data.cloze(texts, "fr", SEED, int(mix.clozes * share)) if mix.clozes else []
     return sorted(chosen, key=lambda example: generator.random() * 0.75 + 0.25 * (example.set not in FAR))
 
 

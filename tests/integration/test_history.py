@@ -32,7 +32,7 @@ RECORD = AnswerRecord(
 @pytest.fixture
 def with_answer(catalog):
     with catalog.transaction() as session:
-        session.add(PrincipalRow(id=2, kind="user", issuer="local", external_id="other", display="Other"))
+        session.add(PrincipalRow(id=7, kind="user", issuer="local", external_id="other", display="Other"))
         record_answer(session, RECORD)
     return catalog
 
@@ -48,7 +48,7 @@ def test_answer_is_read_back_as_it_was(with_answer):
 def test_another_principals_answer_looks_like_none_at_all(with_answer):
     with with_answer.reading() as session:
         messages = []
-        for principal, answer_id in ((2, "a1"), (LOCAL_PRINCIPAL_ID, "a2")):
+        for principal, answer_id in ((7, "a1"), (LOCAL_PRINCIPAL_ID, "a2")):
             with pytest.raises(NotFound) as caught:
                 answer_record(session, principal, answer_id)
             messages.append(str(caught.value).replace(answer_id, "…"))
@@ -66,7 +66,7 @@ def test_feedback_is_kept_with_its_answer(with_answer):
 
 def test_nobody_gives_feedback_on_anothers_answer(with_answer):
     with with_answer.transaction() as session, pytest.raises(NotFound):
-        record_feedback(session, 2, "a1", helpful=True)
+        record_feedback(session, 7, "a1", helpful=True)
 
 
 @pytest.mark.parametrize("field", ["reason", "comment"])

@@ -7,7 +7,9 @@ from datetime import UTC
 import pytest
 
 from indexing import runs, store
+from indexing.access import authorise
 from indexing.documents import Failure, KnownFailure, SyncReport
+from indexing.tables import LOCAL_PRINCIPAL_ID
 
 BROKEN = Failure("a.pdf", "parse", "It is damaged.", "Save it again.", "ParseError", "h1")
 
@@ -19,7 +21,7 @@ def source(catalog):
 
 
 def run_of(session, run_id):
-    record = runs.run(session, run_id)
+    record = runs.visible_run(session, authorise(session, LOCAL_PRINCIPAL_ID), run_id)
     assert record is not None
     return record
 
@@ -55,7 +57,8 @@ def test_the_newest_runs_come_first(catalog, source):
         assert [r.id for r in runs.runs(session)] == [third, second, first]
         assert [r.id for r in runs.runs(session, source.id)] == [third, first]
         assert [r.id for r in runs.runs(session, limit=1)] == [third]
-        assert runs.run(session, 4711) is None
+        scope = authorise(session, LOCAL_PRINCIPAL_ID)
+        assert runs.visible_run(session, scope, 4711) is None
 
 
 def test_a_run_whose_process_ended_is_failed_at_start_up_and_others_stay(catalog, source):

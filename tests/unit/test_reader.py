@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from app import abstain
 from app.evidence import asked_kind, holds_kind, weigh
 from app.generator import GenerationRequest
-from app.reader import Reader, choose, quote_text
+from app.reader import Reader, choose, quote_text, short_text
+from app.reading import Span
 from app.testing import WordReader
 from indexing.documents import Passage
 from indexing.testing import HashEmbedder
@@ -164,6 +167,16 @@ def test_the_same_number_twice_is_no_disagreement():
 
 def test_short_answer_comes_first_and_is_copied():
     assert ask("How many days of paid leave do I have each year?", passage(LEAVE)).startswith("25. [1] ")
+
+
+@pytest.mark.parametrize(("told", "short"), [("the Lyon office", ""), ("85 €", "85 €")])
+def test_only_a_figure_is_a_short_answer_to_how_much(told, short):
+    text = "A night in a hotel is paid by the Lyon office up to 85 €."
+    question = "How much is paid for a night in a hotel?"
+    [best] = weigh(question, (passage(text),), "en", WordReader(), HashEmbedder(), abstain.fitted().sentence_weights)
+    best = replace(best, answer=Span(text.index(told), text.index(told) + len(told), 5.0))
+
+    assert short_text(GenerationRequest(question, "en", (passage(text),), (best,))) == short
 
 
 def test_answer_that_is_most_of_the_sentence_is_not_said_twice():

@@ -1,0 +1,166 @@
+"""Who is known and why they may read something: what the command line and the keys' routes do with principals.
+
+Functions take a session and never commit.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.auth import ROLES
+from app.errors import BadRequest, Conflict, NotFound
+from indexing import access, grants, principals, store
+from indexing.principals import LOCAL, PrincipalRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from sqlalchemy.orm import Session
+
+    from indexing.documents import SourceRecord
+
+#: An import that takes more than this share of the memberships away asks first: a cut file must not empty groups.
+MOST_LOST = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import of groups came to."""
+
+    users: int  # added
+    groups: int  # added
+    joined: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Whether a principal may read a document, and by which entries of its access list."""
+
+    allowed: bool
+    document: str  # its uri
+    source: str
+    through: tuple[str, ...]  # names on the list that count for the principal: itself, groups, everyone
+    on_list: tuple[str, ...]
+    suspended: bool
+
+
+def principal(session: Session, name: str) -> PrincipalRecord:
+    """Return the principal called *name*, or "issuer|name" for one of an identity provider. Raises NotFound."""
+    issuer, _, subject = name.rpartition("|")
+    found = principals.principal_named(session, subject, issuer or LOCAL)
+    if found is None:
+        raise NotFound(f"There is nobody called {name}.", remedy="`metier people list` shows who is known.")
+    return found
+
+
+def checked_role(role: str) -> str:
+    """Return *role*. Raises BadRequest for one that there is not."""
+    if role not in ROLES:
+        raise BadRequest(f"There is no role called {role!r}.", remedy=f"Use one of {', '.join(ROLES)}.")
+    return role
+
+
+def grant(session: Session, source: SourceRecord, names: Sequence[str]) -> int:
+    """Let these read the source, beside those who may already, and return how many documents it concerns."""
+    added = {principal(session, name).id for name in names}
+    return grants.set_readers(session, source.id, grants.readers(session, source.id) | added)
+
+
+def revoke(session: Session, source: SourceRecord, names: Sequence[str]) -> int:
+    """Let these read the source no more and return how many documents it concerns.
+
+    Raises BadRequest for one who is not on the list: who reads through a group is taken out of the group.
+    """
+    gone = {principal(session, name) for name in names}
+    before = grants.readers(session, source.id)
+    if strangers := sorted(each.name for each in gone if each.id not in before):
+        remedy = f"`metier access show {source.name}` shows the list; take members of a group out of the group."
+        raise BadRequest(f"Not on the list of {source.name}: {', '.join(strangers)}.", remedy=remedy)
+    return grants.set_readers(session, source.id, before - {each.id for each in gone})
+
+
+def explain(session: Session, who: PrincipalRecord, document_id: int) -> Explanation:
+    """Return why *who* may or may not read the document. Raises NotFound when there is no such document."""
+    found = store.access_list_of(session, document_id)
+    if found is None:
+        raise NotFound(f"There is no document {document_id}.", remedy="`metier search` shows the ids.")
+    uri, source, acl_id = found
+    counting = {who.id: who.name} if who.state == "active" else {}
+    counting |= {group.id: group.name for group in principals.groups_of(session, who.id)}
+    listed = [principals.principal_with_id(session, each) for each in sorted(grants.on_list(session, acl_id))]
+    entries = [each for each in listed if each is not None]
+    through = [
+        each.name
+        for each in entries
+        if each.id in counting or (each.kind == "public" and each.state == "active" and who.state == "active")
+    ]
+    return Explanation(
+        allowed=acl_id in access.authorise(session, who.id).acl_ids,
+        document=uri,
+        source=source,
+        through=tuple(through),
+        on_list=tuple(each.name for each in entries),
+        suspended=who.state != "active",
+    )
+
+
+def read_groups(path: Path) -> dict[str, set[str]]:
+    """Return the members of each group from a CSV file with the columns ``group`` and ``member``.
+
+    Raises BadRequest that names the line: a file that is half understood would take people's access away.
+    """
+    found: dict[str, set[str]] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file, strict=True)
+            if not {"group", "member"} <= set(rows.fieldnames or ()):
+                raise BadRequest(f"{path} has no columns group and member.", remedy="Begin it with: group,member")
+            for row in rows:
+                group, member = (row["group"] or "").strip(), (row["member"] or "").strip()
+                if not group or not member:
+                    raise BadRequest(f"{path}, line {rows.line_num}: the group or the member is empty.")
+                found.setdefault(group, set()).add(member)
+    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        raise BadRequest(f"{path} cannot be read: {exc}.", remedy="Save it as CSV in UTF-8.") from exc
+    return found
+
+
+def import_groups(session: Session, groups: dict[str, set[str]], *, confirmed: bool = False) -> Imported:
+    """Give each of the groups exactly these members, adding who is not known yet; other groups stay as they are.
+
+    A member that is itself a key of *groups* is a group. Raises Conflict when more than MOST_LOST of the memberships
+    of these groups would go, unless *confirmed*.
+    """
+    had = {name: _member_names(session, name) for name in groups}
+    lost, before = sum(len(had[name] - wanted) for name, wanted in groups.items()), sum(map(len, had.values()))
+    if lost > MOST_LOST * before and not confirmed:
+        message = f"{lost} of {before} memberships would go."
+        raise Conflict(message, remedy="If the file is complete, say so with --yes.")
+    new_groups = _add_missing(session, "group", groups.keys())
+    new_users = _add_missing(session, "user", set().union(*groups.values()) - groups.keys())
+    joined = left = 0
+    for name, wanted in groups.items():
+        group = principal(session, name)
+        for member in sorted(had[name] - wanted):
+            principals.leave_group(session, group.id, principal(session, member).id)
+            left += 1
+        for member in sorted(wanted - had[name]):
+            principals.join_group(session, group, principal(session, member))
+            joined += 1
+    return Imported(new_users, new_groups, joined, left)
+
+
+def _member_names(session: Session, group: str) -> set[str]:
+    found = principals.principal_named(session, group)
+    return set() if found is None else {member.name for member in principals.members(session, found.id)}
+
+
+def _add_missing(session: Session, kind: str, names: Collection[str]) -> int:
+    missing = [name for name in sorted(names) if principals.principal_named(session, name) is None]
+    for name in missing:
+        principals.add_principal(session, kind, name)
+    return len(missing)
