@@ -113,7 +113,7 @@ def join_group(session: Session, group: PrincipalRecord, member: PrincipalRecord
     """Put *member* into *group*; once is enough. Raises CatalogError when it is no group, or would hold itself."""
     changelog.lock(session)
     if group.kind != "group":
-        raise CatalogError(f"{group.name} is a {group.kind}, not a group.")
+        raise CatalogError(f"{group.name} is a {group.kind}, not a group.", remedy="Name the group first.")
     if member.kind == "public":
         raise CatalogError("Everyone cannot be a member of a group.", remedy="Grant access to everyone instead.")
     if member.id in _above(session, group.id):
