@@ -8,11 +8,18 @@ from indexing.sentences import sentence_spans
 
 #: A table row as the parser writes it: "Item: Desk; Lyon: 200 €; Leeds: £170".
 _ROW = re.compile(r"[^:;\n]{1,80}: [^;\n]*(?:; ?[^:;\n]{1,80}: [^;\n]*)+|[^|\n]+(?:\|[^|\n]*)+")
+#: Two cells of one: a row whose first cell has no name ("Leave, full time; Leeds: 26 days; Lyon: 25 days").
+_CELLS = re.compile(r"[;] ?[^:;\n]{1,80}: [^;\n]*; ?[^:;\n]{1,80}: ")
 _BEGINS_ANEW = re.compile(r"[^\w\n]*[A-ZÀ-Ý\d]")
 #: Nobody wraps lines at more than this: a longer one says that each line break in the text means something.
 WRAPPED_AT_MOST = 120
 #: A line that ends well before the longest one was not wrapped there, it ended.
 SHORT_SHARE = 0.7
+
+
+def is_row(text: str) -> bool:
+    """Return whether *text* is a table row, as the parser writes it."""
+    return _ROW.fullmatch(text.strip()) is not None or _CELLS.search(text) is not None
 
 
 def quotable_spans(text: str) -> list[tuple[int, int]]:

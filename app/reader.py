@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from app.cite import MARKER
 from app.evidence import asked_kind, holds_kind
 from app.messages import messages
+from app.quotable import is_row
 from app.terms import content_terms, numbers
 from indexing.sentences import words
 
@@ -80,11 +81,21 @@ def short_answer(sentences: Sequence[Sentence]) -> Span | None:
         return None
     best = sentences[0]
     span = best.answer
-    if span is None or span.margin <= 0:
+    if span is None or span.margin <= 0 or _wrong_row(best, sentences):
         return None
     told = len(words(best.text[span.start - best.start : span.end - best.start]))
     whole = len(words(best.text))
     return span if 0 < told <= MOST_SHORT_WORDS and told <= SHORT_SHARE * whole else None
+
+
+def _wrong_row(best: Sentence, sentences: Sequence[Sentence]) -> bool:
+    """Return whether *best* is a row of a table, and another one of its passage holds more of the question's words.
+
+    Rows are alike but for a name: the one that the question names is meant. Both are quoted then.
+    """
+    held = best.feature("coverage")
+    others = (each for each in sentences if each.passage == best.passage)
+    return is_row(best.text) and any(each.feature("coverage") > held and is_row(each.text) for each in others)
 
 
 def short_text(request: GenerationRequest) -> str:

@@ -6,9 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
-from app.auth import OPEN_ROUTES, PERMISSIONS
+from app import keys
+from app.auth import OPEN_ROUTES, PERMISSIONS, ROLES
 from app.server import create_app, openapi_document
+from app.tables import ApiKeyRow
+from indexing import principals
+from indexing.tables import utc_now
 from tests.faces import face
 
 ROOT = Path(__file__).parent.parent.parent
@@ -76,6 +81,69 @@ def test_every_route_but_the_open_ones_refuses_who_sends_no_token_or_a_wrong_one
             assert response.status_code == 401, (method, path, header)
             assert response.headers["www-authenticate"].startswith("Bearer")
             assert "right-token" not in response.text
+
+
+#: Identity → the permissions that it has; None: it is refused, whatever the route.
+IDENTITIES: dict[str, frozenset[str] | None] = {
+    "anonymous": None,
+    "wrong token": None,
+    "suspended": None,
+    "revoked key": None,
+    "expired key": None,
+    "key for nothing but metrics": frozenset({"observe"}) & ROLES["operator"],
+    "reader": ROLES["reader"],
+    "reader with a key for everything": ROLES["reader"],
+    "operator": ROLES["operator"],
+    "admin": ROLES["admin"],
+}
+
+
+def headers_of(catalog):
+    """The headers of each identity."""
+    found = {"anonymous": "", "wrong token": "Bearer wrong"}
+    with catalog.transaction() as session:
+        for name in list(IDENTITIES)[2:]:
+            role = next((r for r in ("admin", "operator") if r in name or "metrics" in name), "reader")
+            role = "operator" if "metrics" in name else role
+            owner = principals.add_principal(session, "user", name, role=role)
+            asked = {"observe"} if "metrics" in name else PERMISSIONS
+            record, text = keys.create_key(session, owner, asked)
+            found[name] = f"Bearer {text}"
+            if name == "revoked key":
+                keys.revoke_key(session, record.public_id)
+            elif name == "expired key":
+                session.execute(
+                    update(ApiKeyRow).where(ApiKeyRow.public_id == record.public_id).values(expires_at=utc_now())
+                )
+            elif name == "suspended":
+                principals.set_state(session, owner.id, "suspended")
+    return {name: {"Authorization": value} if value else {} for name, value in found.items()}
+
+
+def test_every_route_lets_in_who_has_its_permission_and_nobody_else(guarded):
+    """The table of routes and identities, made of the routes that there are: no wrong allow, no wrong deny."""
+    headers = headers_of(guarded.parts.catalog)
+    needed = {
+        (method, route.path): permissions_of(route.dependant)
+        for route in routes_of(create_app(guarded.parts).router)
+        for method in route.methods
+    }
+    wrong = []
+    for (method, template), permissions in sorted(needed.items()):
+        path = template.replace("{source_id}", "1").replace("{uri:path}", "x.md").format_map(Filler())
+        for identity, allowed in IDENTITIES.items():
+            status = guarded.http.request(method, path, headers=headers[identity]).status_code
+            if template in OPEN_ROUTES:
+                expected = status in {200, 503}
+            elif allowed is None:
+                expected = status == 401
+            else:
+                expected = status not in {401, 403} if permissions <= allowed else status == 403
+            if not expected:
+                wrong.append((method, template, identity, status))
+
+    assert wrong == []
+    assert len(needed) * len(IDENTITIES) > 300
 
 
 def test_the_right_token_lets_in(guarded):

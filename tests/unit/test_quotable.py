@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.quotable import quotable_spans
+from app.quotable import is_row, quotable_spans
 
 WRAPPED = """The leave policy of the whole company says that every employee who has
 been here for Three years or more may take another day, as Claire
@@ -62,3 +62,17 @@ def test_spans_are_in_order_trimmed_and_lose_no_word(text):
     assert all(a < b and text[a:b] == text[a:b].strip() for a, b in spans)
     assert all(b <= c for (_, b), (c, _) in pairwise(spans))
     assert "".join("".join(text[a:b].split()) for a, b in spans) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ("Annual leave, full time; Leeds: 26 working days; Lyon: 25 working days", True),
+        ("Fonction: Commercial; Remise maximale: 8 %", True),
+        ("a | b | c", True),
+        ("Everyone has 25 days of paid leave; ask in the portal: it is quick.", False),
+        ("Everyone has 25 days.", False),
+    ],
+)
+def test_a_table_row_is_told_from_a_sentence(text, row):
+    assert is_row(text) is row

@@ -179,5 +179,17 @@ def test_only_a_figure_is_a_short_answer_to_how_much(told, short):
     assert short_text(GenerationRequest(question, "en", (passage(text),), (best,))) == short
 
 
+@pytest.mark.parametrize(("row", "short"), [("Role: Buyer; Rebate: 8 %", "8 %"), ("Role: Director; Rebate: 18 %", "")])
+def test_a_row_that_the_question_does_not_name_gives_no_short_answer(row, short):
+    text = "Role: Buyer; Rebate: 8 %\nRole: Director; Rebate: 18 %"
+    question = "Which rebate may a buyer grant?"
+    weighed = weigh(question, (passage(text),), "en", WordReader(), HashEmbedder(), abstain.fitted().sentence_weights)
+    [best] = [each for each in weighed if each.text == row]
+    value = text.index("8 %", best.start), text.index(" %", best.start) + 2
+    ordered = (replace(best, answer=Span(*value, 5.0)), *(each for each in weighed if each is not best))
+
+    assert short_text(GenerationRequest(question, "en", (passage(text),), ordered)) == short
+
+
 def test_answer_that_is_most_of_the_sentence_is_not_said_twice():
     assert not ask("When does the Lyon office open?", passage("At 8:30.")).startswith("At 8:30. [1] ")
