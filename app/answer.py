@@ -203,16 +203,14 @@ def _write(
             raise
         level = log.warning if isinstance(exc, IndexingError) else log.exception
         level("The generator failed.", action="generator_failed", answer_id=draft.id, error=type(exc).__name__)
-        _require_still_visible(draft, parts)
-        yield _kept(draft, "failed", quick, verifier)
+        yield _kept(draft, "failed", quick, verifier, parts)
         return
     finally:
         draft.unsupported = verifier.unsupported
         if quick is None:
             draft.text = verifier.text
     if quick is not None and (not verifier.kept or verifier.unsupported > verifier.kept):
-        _require_still_visible(draft, parts)
-        yield _kept(draft, "unsupported", quick, verifier)
+        yield _kept(draft, "unsupported", quick, verifier, parts)
         return
     if not verifier.kept:
         yield _abstained(draft, "unsupported")
@@ -223,7 +221,8 @@ def _write(
     yield Citations(draft.citations)
 
 
-def _kept(draft: _Draft, reason: str, quick: Quick, verifier: Verifier) -> Kept:
+def _kept(draft: _Draft, reason: str, quick: Quick, verifier: Verifier, parts: Parts) -> Kept:
+    _require_still_visible(draft, parts)
     draft.finish_reason = "stop"
     return Kept(reason, quick.text, quick.citations, verifier.citations)
 

@@ -64,13 +64,14 @@ def principal(request: Request) -> Principal:
     parts = parts_of(request)
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     given = given.strip()
+    bearer = scheme.lower() == "bearer"
+    token = parts.settings.api_token
+    if token is not None and bearer and hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
+        return _local(parts)
     if given.startswith(keys.PREFIX):
-        return _bearer(parts, given if scheme.lower() == "bearer" else "")
-    expected = parts.settings.api_token
-    if expected is not None:
-        same = hmac.compare_digest(given.encode("utf-8"), expected.get_secret_value().encode("utf-8"))
-        if scheme.lower() != "bearer" or not same:
-            raise NotAllowed("The API token is missing or wrong.")
+        return _bearer(parts, given if bearer else "")
+    if token is not None:
+        raise NotAllowed("The API token is missing or wrong.")
     return _local(parts)
 
 

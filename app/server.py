@@ -34,7 +34,8 @@ DESCRIPTION = """Ask your documents: answers with checked citations, from a prog
 * `/v1/models` and `/v1/chat/completions` serve any OpenAI client; each specialist is a model.
 
 Errors are `application/problem+json` (RFC 9457) with a `remedy`: what to do. With `METIER_API_TOKEN` set,
-every route but `/healthz` and `/readyz` needs `Authorization: Bearer <token>`.
+every route but `/healthz` and `/readyz` needs `Authorization: Bearer <token>`. A key of
+`/v1/keys` is sent the same way: then its owner is who asks.
 """
 
 

@@ -94,8 +94,7 @@ def company(folder: Path, name: str, part: str, cap: int) -> tuple[EvaluationSet
     if name == "tables":
         documents, made = table_documents(folder, part, SEED)
         tables = EvaluationSet(name, {uri: ("", text) for uri, text in documents.items()}, (), {})
-        questions = [_asked_of(uri, each) for uri, each in made]
-        return tables, [q for q in questions if q.answerable][:cap] + [q for q in questions if not q.answerable][:cap]
+        return tables, _capped([_asked_of(uri, each) for uri, each in made], cap)
     whole = load(folder, name, part=None)
     asked = sorted({document for found in whole.qrels.values() for document in found})
     left_out = {document for document in asked if chance.random() < LEFT_OUT}
@@ -110,7 +109,12 @@ def company(folder: Path, name: str, part: str, cap: int) -> tuple[EvaluationSet
             answerable = query.answerable and not left_out.intersection(gold)
             questions.append(Asked(query, gold[0] if gold else "", answerable))
     chance.shuffle(questions)
-    return there, [q for q in questions if q.answerable][:cap] + [q for q in questions if not q.answerable][:cap]
+    return there, _capped(questions, cap)
+
+
+def _capped(questions: Sequence[Asked], cap: int) -> list[Asked]:
+    """Return the first *cap* answerable questions and the first *cap* others."""
+    return [q for q in questions if q.answerable][:cap] + [q for q in questions if not q.answerable][:cap]
 
 
 def _asked_of(uri: str, example: data.Span) -> Asked:

@@ -22,11 +22,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import numpy as np
+
 from app.measures import exact_match, f1
 from app.quotable import quotable_spans
 from app.reading import WEIGHTS, Text, TrainedReader
 from app.terms import content_terms
 from benchmarks.corpora import data_folder
+from benchmarks.fit_abstention import area
 from benchmarks.training import data
 from indexing.threads import cores
 
@@ -75,17 +78,18 @@ def measured(examples: list[data.Span], reads: TrainedReader) -> dict[str, float
         "F1_answerable": _percent([s for s, (_, e) in zip(scores, found, strict=True) if e.spans]),
         "refused_unanswerable": _percent([s for s, (_, e) in zip(scores, found, strict=True) if not e.spans]),
         "unanswerable": sum(not example.spans for example in examples),
-        "AUC": round(area([m for (_, m), e in found if e.spans], [m for (_, m), e in found if not e.spans]), 3),
+        "AUC": round(_area(found), 3),
         "F1_without_refusing": _percent([score(text, e) for (text, _), e in found if e.spans]),
         "F1_untrained_picker": _percent([score(picked(e), e) for e in examples]),
     }
 
 
-def area(positives: list[float], negatives: list[float]) -> float:
-    """Return the share of pairs in which the positive is higher, ties half (Mann-Whitney); nan without a pair."""
-    pairs = len(positives) * len(negatives)
-    higher = sum((p > n) + 0.5 * (p == n) for p in positives for n in negatives)
-    return higher / pairs if pairs else float("nan")
+def _area(found: list[tuple[tuple[str, float], data.Span]]) -> float:
+    """Return the area under the ROC curve of the margins; nan where all questions are of one kind."""
+    answerable = np.asarray([float(bool(example.spans)) for _, example in found])
+    if answerable.min() == answerable.max():
+        return float("nan")
+    return area(np.asarray([margin for (_, margin), _ in found]), answerable)
 
 
 def answered(example: data.Span, reads: TrainedReader) -> tuple[str, float]:

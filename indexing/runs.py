@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, update
 
 from indexing import changelog
-from indexing.db import among
 from indexing.documents import Failure, FailureRecord, KnownFailure, RunRecord
+from indexing.store_read import source_permitted
 from indexing.tables import Table, utc_now
 
 if TYPE_CHECKING:
@@ -63,25 +63,25 @@ def _run_query() -> Any:
     return select(*columns).join(SOURCE, SOURCE.c.id == r.source_id)
 
 
+def _newest_runs(source_id: int | None, limit: int) -> Any:
+    query = _run_query().order_by(RUN.c.id.desc()).limit(limit)
+    return query if source_id is None else query.where(RUN.c.source_id == source_id)
+
+
 def runs(session: Session, source_id: int | None = None, limit: int = 20) -> list[RunRecord]:
     """Return the newest runs, newest first: for this program itself, not for whoever asks (``visible_runs``)."""
-    query = _run_query().order_by(RUN.c.id.desc()).limit(limit)
-    if source_id is not None:
-        query = query.where(RUN.c.source_id == source_id)
-    return [RunRecord(*row) for row in session.execute(query)]
+    return [RunRecord(*row) for row in session.execute(_newest_runs(source_id, limit))]
 
 
 def visible_runs(session: Session, scope: Scope, source_id: int | None = None, limit: int = 20) -> list[RunRecord]:
     """Return the newest runs of the sources that the scope may read, newest first."""
-    query = _run_query().where(among(session, SOURCE.c.acl_id, scope.acl_ids)).order_by(RUN.c.id.desc()).limit(limit)
-    if source_id is not None:
-        query = query.where(RUN.c.source_id == source_id)
+    query = _newest_runs(source_id, limit).where(source_permitted(session, scope))
     return [RunRecord(*row) for row in session.execute(query)]
 
 
 def visible_run(session: Session, scope: Scope, run_id: int) -> RunRecord | None:
     """Return the run, or None when there is none of that id, or its source may not be read."""
-    query = _run_query().where(RUN.c.id == run_id, among(session, SOURCE.c.acl_id, scope.acl_ids))
+    query = _run_query().where(RUN.c.id == run_id, source_permitted(session, scope))
     row = session.execute(query).one_or_none()
     return None if row is None else RunRecord(*row)
 
@@ -141,7 +141,7 @@ def failures(session: Session, source_id: int | None = None) -> list[FailureReco
 
 def visible_failures(session: Session, scope: Scope, source_id: int | None = None) -> list[FailureRecord]:
     """Return the items that could not be read of the sources that the scope may read, by source and uri."""
-    return _failures(session, _failure_query(source_id).where(among(session, SOURCE.c.acl_id, scope.acl_ids)))
+    return _failures(session, _failure_query(source_id).where(source_permitted(session, scope)))
 
 
 def _failure_query(source_id: int | None) -> Any:

@@ -25,6 +25,7 @@ from indexing.store_index import (
     sweep_embeddings,
 )
 from indexing.store_read import (
+    SOURCE_COLUMNS,
     access_list_of,
     counts,
     document,
@@ -82,7 +83,6 @@ DOCUMENT = Table.metadata.tables["document"]
 CHUNK = Table.metadata.tables["chunk"]
 ORIGINAL = Table.metadata.tables["original"]
 
-_SOURCE_COLUMNS = (SOURCE.c.id, SOURCE.c.name, SOURCE.c.kind, SOURCE.c.location, SOURCE.c.acl_id)
 _KNOWN_COLUMNS = (
     DOCUMENT.c.id,
     DOCUMENT.c.uri,
@@ -110,12 +110,12 @@ def add_source(session: Session, name: str, kind: str, location: str, acl_id: in
 
 def sources(session: Session) -> list[SourceRecord]:
     """Return all sources by name."""
-    return [SourceRecord(*row) for row in session.execute(select(*_SOURCE_COLUMNS).order_by(SOURCE.c.name))]
+    return [SourceRecord(*row) for row in session.execute(select(*SOURCE_COLUMNS).order_by(SOURCE.c.name))]
 
 
 def source_named(session: Session, name: str) -> SourceRecord | None:
     """Return the source, or None when there is none of that name."""
-    row = session.execute(select(*_SOURCE_COLUMNS).where(SOURCE.c.name == name)).one_or_none()
+    row = session.execute(select(*SOURCE_COLUMNS).where(SOURCE.c.name == name)).one_or_none()
     return None if row is None else SourceRecord(*row)
 
 

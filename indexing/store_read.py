@@ -28,6 +28,9 @@ SOURCE = Table.metadata.tables["source"]
 DOCUMENT = Table.metadata.tables["document"]
 CHUNK = Table.metadata.tables["chunk"]
 
+#: The fields of a SourceRecord, in order.
+SOURCE_COLUMNS = (SOURCE.c.id, SOURCE.c.name, SOURCE.c.kind, SOURCE.c.location, SOURCE.c.acl_id)
+
 
 def readable_acl_ids(session: Session, principal_id: int) -> frozenset[int]:
     """Return the access lists that the principal, a group of its, or everyone is on; none unless it is active."""
@@ -45,11 +48,15 @@ def _permitted(session: Session, scope: Scope) -> ColumnElement[bool]:
     return among(session, DOCUMENT.c.acl_id, scope.acl_ids)
 
 
+def source_permitted(session: Session, scope: Scope) -> ColumnElement[bool]:
+    """Return the condition that the scope may read the statement's source."""
+    return among(session, SOURCE.c.acl_id, scope.acl_ids)
+
+
 def visible_sources(session: Session, scope: Scope) -> list[SourceRecord]:
     """Return the sources whose list the scope holds, by name; a source that may not be read is not there at all."""
-    s = SOURCE.c
-    query = select(s.id, s.name, s.kind, s.location, s.acl_id).where(among(session, s.acl_id, scope.acl_ids))
-    return [SourceRecord(*row) for row in session.execute(query.order_by(s.name))]
+    query = select(*SOURCE_COLUMNS).where(source_permitted(session, scope)).order_by(SOURCE.c.name)
+    return [SourceRecord(*row) for row in session.execute(query)]
 
 
 def passages(

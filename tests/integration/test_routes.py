@@ -83,41 +83,40 @@ def test_every_route_but_the_open_ones_refuses_who_sends_no_token_or_a_wrong_one
             assert "right-token" not in response.text
 
 
-#: Identity → the permissions that it has; None: it is refused, whatever the route.
-IDENTITIES: dict[str, frozenset[str] | None] = {
-    "anonymous": None,
-    "wrong token": None,
-    "suspended": None,
-    "revoked key": None,
-    "expired key": None,
-    "key for nothing but metrics": frozenset({"observe"}) & ROLES["operator"],
-    "reader": ROLES["reader"],
-    "reader with a key for everything": ROLES["reader"],
-    "operator": ROLES["operator"],
-    "admin": ROLES["admin"],
+#: Identity → its role, and the permissions that its key was given; no role: it has no key.
+IDENTITIES: dict[str, tuple[str | None, frozenset[str]]] = {
+    "anonymous": (None, frozenset()),
+    "wrong token": (None, frozenset()),
+    "suspended": ("reader", PERMISSIONS),
+    "revoked": ("reader", PERMISSIONS),
+    "expired": ("reader", PERMISSIONS),
+    "operator with a key for metrics": ("operator", frozenset({"observe"})),
+    "reader with a key to read": ("reader", ROLES["reader"]),
+    "reader with a key for everything": ("reader", PERMISSIONS),
+    "operator": ("operator", PERMISSIONS),
+    "admin": ("admin", PERMISSIONS),
 }
+REFUSED = {"anonymous", "wrong token", "suspended", "revoked", "expired"}
 
 
 def headers_of(catalog):
     """The headers of each identity."""
-    found = {"anonymous": "", "wrong token": "Bearer wrong"}
+    found = {"anonymous": {}, "wrong token": {"Authorization": "Bearer wrong"}}
     with catalog.transaction() as session:
-        for name in list(IDENTITIES)[2:]:
-            role = next((r for r in ("admin", "operator") if r in name or "metrics" in name), "reader")
-            role = "operator" if "metrics" in name else role
+        for name, (role, given) in IDENTITIES.items():
+            if role is None:
+                continue
             owner = principals.add_principal(session, "user", name, role=role)
-            asked = {"observe"} if "metrics" in name else PERMISSIONS
-            record, text = keys.create_key(session, owner, asked)
-            found[name] = f"Bearer {text}"
-            if name == "revoked key":
+            record, text = keys.create_key(session, owner, given)
+            found[name] = {"Authorization": f"Bearer {text}"}
+            if name == "revoked":
                 keys.revoke_key(session, record.public_id)
-            elif name == "expired key":
-                session.execute(
-                    update(ApiKeyRow).where(ApiKeyRow.public_id == record.public_id).values(expires_at=utc_now())
-                )
+            elif name == "expired":
+                past = update(ApiKeyRow).where(ApiKeyRow.public_id == record.public_id).values(expires_at=utc_now())
+                session.execute(past)
             elif name == "suspended":
                 principals.set_state(session, owner.id, "suspended")
-    return {name: {"Authorization": value} if value else {} for name, value in found.items()}
+    return found
 
 
 def test_every_route_lets_in_who_has_its_permission_and_nobody_else(guarded):
@@ -131,14 +130,14 @@ def test_every_route_lets_in_who_has_its_permission_and_nobody_else(guarded):
     wrong = []
     for (method, template), permissions in sorted(needed.items()):
         path = template.replace("{source_id}", "1").replace("{uri:path}", "x.md").format_map(Filler())
-        for identity, allowed in IDENTITIES.items():
+        for identity, (role, given) in IDENTITIES.items():
             status = guarded.http.request(method, path, headers=headers[identity]).status_code
             if template in OPEN_ROUTES:
                 expected = status in {200, 503}
-            elif allowed is None:
+            elif identity in REFUSED or role is None:
                 expected = status == 401
             else:
-                expected = status not in {401, 403} if permissions <= allowed else status == 403
+                expected = status not in {401, 403} if permissions <= ROLES[role] & given else status == 403
             if not expected:
                 wrong.append((method, template, identity, status))
 
