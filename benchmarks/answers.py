@@ -1,6 +1,6 @@
 """Answers over evaluation sets: exact match, F1, abstention, citations, through the product's own ``answer()``.
 
-    python benchmarks/answers.py DATA [--set squad --set piaf] [--limit 400] [--two-speed] [--workdir DIR] [--json FILE]
+    python benchmarks/answers.py DATA [--set squad] [--limit 400] [--two-speed | --rules] [--workdir DIR] [--json FILE]
 
 Only questions of articles that nothing was trained or fitted on are asked (benchmarks/training/data.py).
 EM and F1 compare the short answer, or the quotes where there is none, with the reference answers, as SQuAD does
@@ -9,7 +9,9 @@ what was quoted, ``wrong`` how many of all answers given hold none. Abstention: 
 refused. Precision: of the refusals, how many were right; recall: of the unanswerable, how many were refused.
 ``answered`` is the share of answerable questions that were answered. Citation precision: of the citations given, how
 many point into a document that is relevant to the question. With --two-speed a scripted generator writes after the
-reader: the best sentence, and one that it invents; ``invented`` counts answers in which an invention was shown.
+reader: the best sentence, and one that it invents; ``invented`` counts answers in which an invention was shown. --rules
+is the baseline without any trained reader: of the same passages the sentence that shares most content words with
+the question is quoted; it never refuses.
 """
 
 from __future__ import annotations
@@ -32,18 +34,24 @@ from app import wiring
 from app.answer import answer
 from app.events import Abstained, Done, settled
 from app.measures import exact_match, f1, holds
+from app.quotable import quotable_spans
+from app.retrieve import retrieve
 from app.settings import AppSettings
+from app.terms import content_terms
 from benchmarks.corpora import EvaluationSet, Query, data_folder, indexed, load
 from indexing import access
 from indexing.embed import load_embedder
 from indexing.tables import LOCAL_PRINCIPAL_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from app.events import Event
     from app.generator import GenerationRequest, Pieces
     from app.parts import Parts
+    from app.retrieve import Retrieval
+
+    Ask = Callable[[EvaluationSet, Parts], "list[Outcome]"]
 
 ANSWER_SETS = ("squad", "clapnq", "piaf", "spf")
 COLUMNS = (
@@ -115,6 +123,39 @@ def asked(data: EvaluationSet, parts: Parts) -> list[Outcome]:
     return outcomes
 
 
+def ruled(data: EvaluationSet, parts: Parts) -> list[Outcome]:
+    """Return the outcome of every question for the baseline of rules."""
+    with parts.catalog.reading() as session:
+        scope = access.authorise(session, LOCAL_PRINCIPAL_ID)
+    outcomes = []
+    for query in data.queries:
+        started = time.perf_counter()
+        found = retrieve(
+            query.text,
+            scope=scope,
+            catalog=parts.catalog,
+            index=parts.index,
+            embedder=parts.embedder,
+            top_k=parts.settings.top_k,
+        )
+        quote, uri = most_shared(query.text, found)
+        seconds = time.perf_counter() - started
+        outcomes.append(Outcome(query, (quote,), (uri,), abstained=False, confidence=None, seconds=seconds))
+    return outcomes
+
+
+def most_shared(question: str, found: Retrieval) -> tuple[str, str]:
+    """Return the sentence that shares most content words with the question, the best passage's first; and its uri."""
+    asked_for = set(content_terms(question, found.language))
+    sentences = [
+        (passage.text[start:end], passage)
+        for passage in found.passages
+        for start, end in quotable_spans(passage.text) or [(0, len(passage.text))]
+    ]
+    text, passage = max(sentences, key=lambda s: len(asked_for & set(content_terms(s[0], s[1].language))))
+    return text, passage.uri
+
+
 def measured(data: EvaluationSet, outcomes: Sequence[Outcome]) -> dict[str, float | None]:
     """Return the figures of COLUMNS; None where there is nothing to count. EM, F1 and holds: of what was answered."""
     answerable = [each for each in outcomes if each.query.answerable]
@@ -152,7 +193,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def evaluate(
-    folder: Path, name: str, workdir: Path, embedder: Any, limit: int | None, generator: Any = None
+    folder: Path, name: str, workdir: Path, embedder: Any, limit: int | None, ask: Ask, generator: Any = None
 ) -> dict[str, float | None]:
     """Return the figures of one set, indexed in *workdir* (or found there)."""
     data = load(folder, name, limit=limit)
@@ -160,20 +201,20 @@ def evaluate(
     catalog = indexed(data, settings, embedder)
     parts = wiring.build(settings, catalog=catalog, embedder=embedder, generator=generator)
     try:
-        outcomes = asked(data, parts)
+        outcomes = ask(data, parts)
     finally:
         wiring.close(parts)
     return {"questions": float(len(outcomes)), **measured(data, outcomes)}
 
 
 def table(
-    folder: Path, names: Sequence[str], workdir: Path, embedder: Any, limit: int | None, generator: Any = None
+    folder: Path, names: Sequence[str], workdir: Path, embedder: Any, limit: int | None, ask: Ask, generator: Any = None
 ) -> dict[str, dict[str, float | None]]:
     """Print a row for each set and return the figures."""
     print(f"{'set':<10}{'questions':>10}" + "".join(f"{column:>20}" for column in COLUMNS))
     results = {}
     for name in names:
-        figures = results[name] = evaluate(folder, name, workdir, embedder, limit, generator)
+        figures = results[name] = evaluate(folder, name, workdir, embedder, limit, ask, generator)
         cells = "".join("-".rjust(20) if (v := figures[c]) is None else f"{v:>20.3f}" for c in COLUMNS)
         print(f"{name:<10}{figures['questions'] or 0:>10.0f}{cells}", flush=True)
     return results
@@ -185,7 +226,9 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="?", help="folder of the sets; METIER_DATA when absent")
     parser.add_argument("--set", action="append", dest="sets", help=f"default: {', '.join(ANSWER_SETS)}")
     parser.add_argument("--limit", type=int, default=400, help="about so many questions of each set")
-    parser.add_argument("--two-speed", action="store_true", help="with a scripted generator that invents a sentence")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--rules", action="store_true", help="the baseline without a trained reader")
+    how.add_argument("--two-speed", action="store_true", help="with a scripted generator that invents a sentence")
     parser.add_argument("--workdir", type=Path, help="keeps the catalogs, so that a second run embeds nothing")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()
@@ -194,7 +237,8 @@ def main() -> None:
     workdir = options.workdir or Path(tempfile.mkdtemp(prefix="metier-answers-"))
     embedder = load_embedder(AppSettings.load())
     generator = Inventive() if options.two_speed else None
-    results = table(folder, options.sets or ANSWER_SETS, workdir, embedder, options.limit, generator)
+    ask = ruled if options.rules else asked
+    results = table(folder, options.sets or ANSWER_SETS, workdir, embedder, options.limit, ask, generator)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 

@@ -34,7 +34,7 @@ from ir_measures import RR, R, nDCG
 from app.reading import Text, TrainedReader
 from app.retrieve import retrieve
 from app.settings import AppSettings
-from benchmarks.answers import ANSWER_SETS
+from benchmarks.answers import ANSWER_SETS, asked
 from benchmarks.answers import table as answer_table
 from benchmarks.corpora import LARGE_SETS, RETRIEVAL_SETS, EvaluationSet, Query, data_folder, indexed, load
 from indexing import access, store
@@ -192,7 +192,7 @@ def main() -> None:
             print(f"{name:<12}{m!s:<10}{row}{len(runs['hybrid']):>10}{timing['hybrid_ms']:>8.1f}", flush=True)
     if not arguments.no_answers:
         chosen = [name for name in ANSWER_SETS if name in (arguments.sets or RETRIEVAL_SETS)]
-        results["answers"] = answer_table(folder, chosen, workdir, embedder, arguments.limit or 400)
+        results["answers"] = answer_table(folder, chosen, workdir, embedder, arguments.limit or 400, asked)
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
