@@ -241,6 +241,7 @@ def office(catalog, catalog_url, settings):
     close(parts)
 
 
+@pytest.mark.timeout(7200)  # the long version
 def test_a_question_after_a_revocation_never_finds_and_one_after_a_grant_always_does(office, record_property):
     """So too when two change one list at once: neither takes back what the other did."""
     office.run()
