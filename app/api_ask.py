@@ -34,6 +34,7 @@ from app.wire import (
     SpecialistVersionIn,
 )
 from indexing import store
+from indexing.access import authorise
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Sequence
@@ -214,11 +215,17 @@ def list_specialists(parts: PartsHere, who: MayRead) -> SpecialistsOut:
 @router.post(
     "/specialists", operation_id="create_specialist", tags=["specialists"], status_code=201, summary="Create one"
 )
-def create_specialist(body: SpecialistIn, parts: PartsHere, _who: MayOperate) -> SpecialistOut:
+def create_specialist(body: SpecialistIn, parts: PartsHere, who: MayOperate) -> SpecialistOut:
     """Create a specialist; it answers at once, also as a model of the OpenAI-compatible routes."""
     with parts.catalog.transaction() as session:
+        _refuse_others(session, who, body.sources)
         made = specialists.create_specialist(session, specialists.Specialist(**body.model_dump()))
     return SpecialistOut.model_validate(made)
+
+
+def _refuse_others(session: Session, who: Principal, names: Sequence[str]) -> None:
+    """Raise BadRequest for a source that *who* may not read, as for one that is not there."""
+    specialists.refuse_unknown(names, {s.name for s in store.visible_sources(session, authorise(session, who.id))})
 
 
 @router.get("/specialists/{name}", operation_id="get_specialist", tags=["specialists"], summary="Read one")
@@ -257,10 +264,11 @@ def list_specialist_versions(name: SpecialistName, parts: PartsHere, who: MayRea
     summary="Add a version",
 )
 def add_specialist_version(
-    name: SpecialistName, body: SpecialistVersionIn, parts: PartsHere, _who: MayOperate
+    name: SpecialistName, body: SpecialistVersionIn, parts: PartsHere, who: MayOperate
 ) -> SpecialistOut:
     """Store a new version, which answers from now on; earlier ones are kept."""
     with parts.catalog.transaction() as session:
+        _refuse_others(session, who, body.sources)
         made = specialists.add_version(session, specialists.Specialist(name=name, **body.model_dump()))
     return SpecialistOut.model_validate(made)
 
