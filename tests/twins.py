@@ -252,7 +252,8 @@ def script(world: World, seed: str) -> Iterator[Asked]:
 
 def others(world: World, chance: random.Random) -> Iterator[Asked]:
     """Yield requests for what is hidden in one world and absent in the other, and for the like of the user's own."""
-    hidden = chance.choice(world.forbidden) if world.hidden else 10**6 + chance.randrange(1000)
+    at = chance.random()  # drawn in both worlds, so that they go on alike
+    hidden = world.forbidden[int(at * len(world.forbidden))] if world.hidden else 10**6
     closed = world.ids[HIDDEN[0]] if world.hidden else 10**6
     mine = world.ids[chance.choice(MINE)]
     uri = "board/0001.md"
