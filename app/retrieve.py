@@ -43,7 +43,8 @@ def retrieve(
 ) -> Retrieval:
     """Return the *top_k* passages that answer *question* best, of what *scope* may read and *source_ids* hold.
 
-    *source_ids* None means all sources. Everything acknowledged before the call is found. A question in no
+    *source_ids* None means all sources. Beside the lists of *scope* count those that its principal is on by now: the
+    returned scope has both. Everything acknowledged before the call is found. A question in no
     known language is read in the language of most passages.
     """
     vector = embedder.embed_questions([question])[0]
@@ -51,15 +52,15 @@ def retrieve(
         index.refresh()
         index.check_model()
         snapshot = index.snapshot()
-        language = detect_language(question, snapshot.main_language(scope, source_ids))
-        scores = snapshot.candidates(question, language, vector, scope, source_ids, max(_CANDIDATES, top_k))
         with catalog.reading() as session:
+            # Resolved after the snapshot was taken, and as of the join: whoever may read a source before and after its
+            # list changes is on both lists, and must not miss it meanwhile.
+            scope = replace(scope, acl_ids=scope.acl_ids | authorise(session, scope.principal_id).acl_ids)
+            language = detect_language(question, snapshot.main_language(scope, source_ids))
+            scores = snapshot.candidates(question, language, vector, scope, source_ids, max(_CANDIDATES, top_k))
             found = passages(session, scope, scores.keys(), source_ids)
-            now = authorise(session, scope.principal_id)
-        # A source that gets another list, or a document another text, must not be missed by who may read both.
-        if len(found) == len(scores) and now.acl_ids <= scope.acl_ids:
+        if len(found) == len(scores):  # else something was replaced since the snapshot, and its new text is not in it
             break
-        scope = now
     scores = {chunk_id: score for chunk_id, score in scores.items() if chunk_id in found}
     documents = {chunk_id: found[chunk_id].document_id for chunk_id in scores}
     first = [found[chunk_id].text for chunk_id, _ in fuse(scores, documents, 0.5)[:_JUDGED]]

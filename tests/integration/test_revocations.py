@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 #: Questions on each database: one is one interleaving with the changes beside it.
 QUESTIONS = int(os.environ.get("METIER_TEST_EXAMPLES") or 1000)
 WRITERS, ASKERS = 3, 5
-ANSWERED, PUBLISHED = 20, 400  # every n-th question is answered to its citations; every n-th builds a generation
+SLOW_S = 0.2
+ANSWERED, PUBLISHED = 10, 400  # every n-th question is answered to its citations; every n-th builds a generation
 QUESTION = "How many days of paid leave does every employee have?"
 BOLD = replace(DEFAULT, threshold=0.0)
 
@@ -173,6 +174,7 @@ class Office:
                     assert event.error == "NoIndexYet", event
                 case _ if hasattr(event, "passages"):
                     found = frozenset(each.source for each in event.passages[:1])  # the scripted answer cites [1]
+                    time.sleep(SLOW_S)  # an answer takes its time, in which much is granted and revoked
 
     # --- what is true ---
 
