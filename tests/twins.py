@@ -184,7 +184,9 @@ class Masks:
             return value
         found = {}
         for key, each in value.items():
-            if key in IDS and (kind != "model"):
+            if key == "id" and re.fullmatch(r"chatcmpl-\d+", str(each)):
+                found[key] = "chatcmpl-time"  # of a stream: the second in which it began
+            elif key in IDS and (kind != "model"):
                 found[key] = self.name(IDS[key] or kind, each)
             elif key in TIMES or key in POSITIONS:
                 found[key] = key
