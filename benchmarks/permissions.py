@@ -40,6 +40,8 @@ from indexing.settings import IndexingSettings
 from indexing.tables import LOCAL_ACL_ID, LOCAL_PRINCIPAL_ID, Table, utc_now
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
     from sqlalchemy.orm import Session
 
@@ -58,11 +60,11 @@ class SeededEmbedder:
     max_tokens: int = 256
     fingerprint: str = "seeded-384"
 
-    def embed_passages(self, texts: list[str]) -> npt.NDArray[np.float32]:
+    def embed_passages(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return the same."""
         return self.embed_questions(texts)
 
-    def embed_questions(self, texts: list[str]) -> npt.NDArray[np.float32]:
+    def embed_questions(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return one row for each text, which hangs on that text alone."""
         rows = [unit(np.random.default_rng(zlib.crc32(text.encode())), 1) for text in texts]
         return np.concatenate(rows)

@@ -32,7 +32,7 @@ CHUNK = Table.metadata.tables["chunk"]
 SOURCE_COLUMNS = (SOURCE.c.id, SOURCE.c.name, SOURCE.c.kind, SOURCE.c.location, SOURCE.c.acl_id)
 
 
-def _readable_lists() -> Select[tuple[int]]:
+def _readable_lists() -> Select[Any]:
     counted = counted_groups(bindparam("principal_id"))
     everyone = select(PRINCIPAL.c.id).where(PRINCIPAL.c.kind == "public", PRINCIPAL.c.state == "active")
     entry = ACL_ENTRY.c

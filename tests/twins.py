@@ -182,7 +182,7 @@ class Masks:
             return [self.mask(each, kind) for each in value]
         if not isinstance(value, dict):
             return value
-        found = {}
+        found: dict[str, Any] = {}
         for key, each in value.items():
             if key == "id" and re.fullmatch(r"chatcmpl-\d+", str(each)):
                 found[key] = "chatcmpl-time"  # of a stream: the second in which it began

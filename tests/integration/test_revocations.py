@@ -87,16 +87,19 @@ class Office:
         for name, listed in LISTS.items():
             for number in range(2):
                 text = f"Every employee of {name} has 25 days of paid leave a year, says rule {number}."
-                company.put(f"{name}/{number}", text, source_id=self.ids.get(name) or self.add(company, name))
+                source_id = self.ids.get(name) or self.add(company, name)
+                company.put(f"{name}/{number}", text, source_id=source_id, acl_id=None)
             self.switches |= {("list", name, who): Switch(value=False) for who in listed}
         self.switches |= {("in", group, who): Switch(value=False) for group, inside in GROUPS.items() for who in inside}
 
     def add(self, company, name):
         self.ids[name] = company.source(name)
         with company.catalog.transaction() as session:
-            source = store.source_named(session, name)
-            people.revoke(session, source, ["local"])
+            people.revoke(session, self.source(session, name), ["local"])
         return self.ids[name]
+
+    def source(self, session, name):
+        return next(each for each in store.sources(session) if each.name == name)
 
     # --- changes ---
 
@@ -124,7 +127,7 @@ class Office:
                 case "in":
                     principals.leave_group(session, self.ids[name], self.ids[who])
                 case "list":
-                    (people.grant if value else people.revoke)(session, store.source_named(session, name), [who])
+                    (people.grant if value else people.revoke)(session, self.source(session, name), [who])
 
     # --- questions ---
 
