@@ -141,6 +141,7 @@ def _answer(draft: _Draft, parts: Parts, turns: tuple[Turn, ...]) -> Events:
         source_ids=_source_ids(specialist, parts),
     )
     draft.language, draft.indexed_through, draft.passages = found.language, found.seq, found.passages
+    draft.scope = found.scope
     if not found.passages:
         _require_documents(draft.scope, parts)
     yield Sources(found.passages, question)

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from app import history, specialists
 from app.answer import answer, clean_question
 from app.api_body import JsonRoute
-from app.auth import MayAsk, MayOperate, MayRead, PartsHere, Principal, scope_of
+from app.auth import MayAsk, MayOperate, MayRead, PartsHere, Principal, reading_as, scope_of
 from app.errors import AnswerWithdrawn, NotFound
 from app.events import Abstained, Citations, Done, Failed, Kept, Quick, Sources, Token, settled
 from app.generator import Turn
@@ -34,6 +34,7 @@ from app.wire import (
     SpecialistVersionIn,
 )
 from indexing import store
+from indexing.access import authorise
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Sequence
@@ -169,24 +170,25 @@ def answer_out(events: Sequence[Event], chosen: Specialist) -> AnswerOut | Respo
 @router.post("/search", operation_id="search", tags=["ask"], summary="Search passages")
 def search(body: SearchIn, parts: PartsHere, who: MayAsk) -> SearchOut:
     """Return the passages that answer best, from the documents that the asker may read."""
+    question = clean_question(body.question, parts.settings.question_chars)
+    with reading_as(parts, who) as (session, scope):
+        chosen = source_ids(session, scope, body.sources) if body.sources else None
     found = retrieve(
-        clean_question(body.question, parts.settings.question_chars),
-        scope=scope_of(parts, who),
+        question,
+        scope=scope,
         catalog=parts.catalog,
         index=parts.index,
         embedder=parts.embedder,
         top_k=body.top_k or parts.settings.top_k,
-        source_ids=source_ids(parts, who, body.sources) if body.sources else None,
+        source_ids=chosen,
     )
     passages = tuple(PassageOut.model_validate(p) for p in found.passages)
     return SearchOut(passages=passages, language=found.language, indexed_through=found.seq)
 
 
-def source_ids(parts: Parts, who: Principal, names: Sequence[str]) -> frozenset[int]:
-    """Return the ids of the sources called *names*. Raises NotFound for a name of none that *who* may read."""
-    scope = scope_of(parts, who)
-    with parts.catalog.reading() as session:
-        known = {s.name: s.id for s in store.visible_sources(session, scope)}
+def source_ids(session: Session, scope: Scope, names: Sequence[str]) -> frozenset[int]:
+    """Return the ids of the sources called *names*. Raises NotFound for a name of none that *scope* may read."""
+    known = {s.name: s.id for s in store.visible_sources(session, scope)}
     missing = sorted(set(names) - set(known))
     if missing:
         raise NotFound(f"There is no source called {', '.join(missing)}.", remedy="GET /v1/sources lists them.")
@@ -206,26 +208,30 @@ def give_feedback(body: FeedbackIn, parts: PartsHere, who: MayAsk) -> FeedbackOu
 @router.get("/specialists", operation_id="list_specialists", tags=["specialists"], summary="List specialists")
 def list_specialists(parts: PartsHere, who: MayRead) -> SpecialistsOut:
     """Return every specialist in the version that answers; of its sources those that the asker may read."""
-    scope = scope_of(parts, who)
-    with parts.catalog.reading() as session:
+    with reading_as(parts, who) as (session, scope):
         return _specialists_out(session, scope, specialists.specialists(session))
 
 
 @router.post(
     "/specialists", operation_id="create_specialist", tags=["specialists"], status_code=201, summary="Create one"
 )
-def create_specialist(body: SpecialistIn, parts: PartsHere, _who: MayOperate) -> SpecialistOut:
+def create_specialist(body: SpecialistIn, parts: PartsHere, who: MayOperate) -> SpecialistOut:
     """Create a specialist; it answers at once, also as a model of the OpenAI-compatible routes."""
     with parts.catalog.transaction() as session:
+        _refuse_others(session, who, body.sources)
         made = specialists.create_specialist(session, specialists.Specialist(**body.model_dump()))
     return SpecialistOut.model_validate(made)
+
+
+def _refuse_others(session: Session, who: Principal, names: Sequence[str]) -> None:
+    """Raise BadRequest for a source that *who* may not read, as for one that is not there."""
+    specialists.refuse_unknown(names, {s.name for s in store.visible_sources(session, authorise(session, who.id))})
 
 
 @router.get("/specialists/{name}", operation_id="get_specialist", tags=["specialists"], summary="Read one")
 def get_specialist(name: SpecialistName, parts: PartsHere, who: MayRead) -> SpecialistOut:
     """Return the version that answers; of its sources those that the asker may read."""
-    scope = scope_of(parts, who)
-    with parts.catalog.reading() as session:
+    with reading_as(parts, who) as (session, scope):
         return _specialists_out(session, scope, [specialists.specialist(session, name)]).specialists[0]
 
 
@@ -246,8 +252,7 @@ def delete_specialist(name: SpecialistName, parts: PartsHere, _who: MayOperate) 
 )
 def list_specialist_versions(name: SpecialistName, parts: PartsHere, who: MayRead) -> SpecialistsOut:
     """Return all versions of one specialist, oldest first; of their sources those that the asker may read."""
-    scope = scope_of(parts, who)
-    with parts.catalog.reading() as session:
+    with reading_as(parts, who) as (session, scope):
         return _specialists_out(session, scope, specialists.versions(session, name))
 
 
@@ -259,10 +264,11 @@ def list_specialist_versions(name: SpecialistName, parts: PartsHere, who: MayRea
     summary="Add a version",
 )
 def add_specialist_version(
-    name: SpecialistName, body: SpecialistVersionIn, parts: PartsHere, _who: MayOperate
+    name: SpecialistName, body: SpecialistVersionIn, parts: PartsHere, who: MayOperate
 ) -> SpecialistOut:
     """Store a new version, which answers from now on; earlier ones are kept."""
     with parts.catalog.transaction() as session:
+        _refuse_others(session, who, body.sources)
         made = specialists.add_version(session, specialists.Specialist(name=name, **body.model_dump()))
     return SpecialistOut.model_validate(made)
 

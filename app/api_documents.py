@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
 
 from app.api_sources import Id, Limit, SourceFilter, source_with_id
-from app.auth import MayRead, MayWrite, PartsHere, scope_of
+from app.auth import MayRead, MayWrite, PartsHere, reading_as
 from app.errors import BadRequest, Conflict, NotFound, TooLarge
 from app.ingest import indexing_of
 from app.wire import URI_CHARS
@@ -177,8 +177,7 @@ def list_documents(
     limit: Limit = 100,
 ) -> DocumentsOut:
     """Return documents that the asker may read, in the order of their ids, a page at a time."""
-    scope = scope_of(parts, who)
-    with parts.catalog.reading() as session:
+    with reading_as(parts, who) as (session, scope):
         found = store.document_list(session, scope, source_id=source_id, after_id=after, limit=limit)
     next_after = found[-1].id if len(found) == limit else None
     return DocumentsOut(documents=tuple(DocumentOut.model_validate(d) for d in found), next_after=next_after)
@@ -199,26 +198,24 @@ def get_document(document_id: Id, parts: PartsHere, who: MayRead) -> DocumentOut
 )
 def get_content(document_id: Id, parts: PartsHere, who: MayRead) -> PlainTextResponse:
     """Return the text that citations point into, as a download: it is a document's, so no browser may render it."""
-    scope = scope_of(parts, who)
-    with parts.catalog.reading() as session:
+    with reading_as(parts, who) as (session, scope):
+        record = store.document(session, scope, document_id)
         text = store.document_text(session, scope, document_id)
-    if text is None:
+    if record is None or text is None:
         raise NotFound(f"There is no document {document_id}.")
-    name = _with_id(parts, who, document_id).uri.rpartition("/")[2]
+    name = record.uri.rpartition("/")[2]
     disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}.txt"
     return PlainTextResponse(text, headers={"Content-Disposition": disposition})
 
 
 def _find(parts: Parts, who: Principal, source_id: int, uri: str) -> DocumentRecord | None:
-    scope = scope_of(parts, who)
-    with parts.catalog.reading() as session:
+    with reading_as(parts, who) as (session, scope):
         known = store.known_document(session, source_id, uri)
         return None if known is None else store.document(session, scope, known.id)
 
 
 def _with_id(parts: Parts, who: Principal, document_id: int) -> DocumentRecord:
-    scope = scope_of(parts, who)
-    with parts.catalog.reading() as session:
+    with reading_as(parts, who) as (session, scope):
         found = store.document(session, scope, document_id)
     if found is None:
         raise NotFound(f"There is no document {document_id}.", remedy="GET /v1/documents lists them.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
 
-from app.auth import MayObserve, MayRead, PartsHere, Principal, scope_of
+from app.auth import MayObserve, MayRead, PartsHere, Principal, reading_as
 from app.metrics import CONTENT_TYPE
 from app.version import version
 from app.wire import Alive, Ready
@@ -73,8 +73,7 @@ def metrics(request: Request, parts: PartsHere, who: MayObserve) -> Response:
 
 def take_stock(measured: Metrics, parts: Parts, who: Principal) -> None:
     """Set the gauges to what the catalog holds now."""
-    scope = scope_of(parts, who)
-    with parts.catalog.reading() as session:
+    with reading_as(parts, who) as (session, scope):
         counts = store.counts(session, scope)
         measured.seq.set(changelog.state(session).seq)
         measured.failures.set(len(runs.visible_failures(session, scope)))

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 
 from app.api_body import JsonRoute
-from app.auth import MayOperate, MayRead, PartsHere, Principal, scope_of
+from app.auth import MayOperate, MayRead, PartsHere, Principal, reading_as
 from app.errors import Conflict, NotFound
 from app.ingest import Synchronizations, indexing_of
 from app.places import add_source
@@ -50,8 +50,7 @@ KEEP_ALIVE_S = 15.0
 
 def source_with_id(parts: Parts, who: Principal, source_id: int) -> SourceRecord:
     """Return the source with this id. Raises NotFound, also for one that *who* may not read: the two look the same."""
-    scope = scope_of(parts, who)
-    with parts.catalog.reading() as session:
+    with reading_as(parts, who) as (session, scope):
         found = next((s for s in store.visible_sources(session, scope) if s.id == source_id), None)
     if found is None:
         raise NotFound(f"There is no source {source_id}.", remedy="GET /v1/sources lists them.")
@@ -68,8 +67,7 @@ def synchronizations(request: Request) -> Synchronizations:
 @router.get("/sources", operation_id="list_sources", tags=["sources"], summary="List sources")
 def list_sources(parts: PartsHere, who: MayRead) -> SourcesOut:
     """Return the sources that the asker may read."""
-    scope = scope_of(parts, who)
-    with parts.catalog.reading() as session:
+    with reading_as(parts, who) as (session, scope):
         return SourcesOut(sources=tuple(SourceOut.model_validate(s) for s in store.visible_sources(session, scope)))
 
 
@@ -117,8 +115,7 @@ def sync(source_id: Id, request: Request, parts: PartsHere, who: MayOperate, bod
 @router.get("/runs", operation_id="list_runs", tags=["runs"], summary="List runs")
 def list_runs(parts: PartsHere, who: MayRead, source_id: SourceFilter = None, limit: Limit = 50) -> RunsOut:
     """Return the latest runs of the sources that the asker may read, newest first."""
-    scope = scope_of(parts, who)
-    with parts.catalog.reading() as session:
+    with reading_as(parts, who) as (session, scope):
         found = runs.visible_runs(session, scope, source_id=source_id, limit=limit)
         return RunsOut(runs=tuple(RunOut.model_validate(r) for r in found))
 
@@ -180,15 +177,13 @@ async def _run_events(
 @router.get("/failures", operation_id="list_failures", tags=["runs"], summary="List failures")
 def list_failures(parts: PartsHere, who: MayRead, source_id: SourceFilter = None) -> FailuresOut:
     """Return the documents that could not be read, each with the reason and what to do; of sources one may read."""
-    scope = scope_of(parts, who)
-    with parts.catalog.reading() as session:
+    with reading_as(parts, who) as (session, scope):
         found = runs.visible_failures(session, scope, source_id=source_id)
         return FailuresOut(failures=tuple(FailureOut.of(f) for f in found))
 
 
 def _run(parts: Parts, who: Principal, run_id: int) -> RunOut:
-    scope = scope_of(parts, who)
-    with parts.catalog.reading() as session:
+    with reading_as(parts, who) as (session, scope):
         found = runs.visible_run(session, scope, run_id)
     if found is None:
         raise NotFound(f"There is no run {run_id}.", remedy="GET /v1/runs lists them.")

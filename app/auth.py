@@ -12,6 +12,7 @@ one local principal; with a token, only its bearer is. ``settings.py`` refuses a
 from __future__ import annotations
 
 import hmac
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -24,7 +25,9 @@ from indexing.principals import principal_with_id
 from indexing.tables import LOCAL_PRINCIPAL_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
+
+    from sqlalchemy.orm import Session
 
     from indexing.documents import Scope
 
@@ -111,12 +114,22 @@ def checked_permissions(names: Collection[str]) -> frozenset[Permission]:
     return cast("frozenset[Permission]", frozenset(names))
 
 
-def scope_of(parts: Parts, who: Principal) -> Scope:
-    """Return what *who* may read now, resolved from the catalog: a revocation holds from the next request on."""
+@contextmanager
+def reading_as(parts: Parts, who: Principal) -> Iterator[tuple[Session, Scope]]:
+    """Yield a session that reads the catalog, and what *who* may read in it: both as of one moment.
+
+    Resolved each time, so a revocation holds from the next request on.
+    """
     from indexing.access import authorise
 
     with parts.catalog.reading() as session:
-        return authorise(session, who.id)
+        yield session, authorise(session, who.id)
+
+
+def scope_of(parts: Parts, who: Principal) -> Scope:
+    """Return what *who* may read now, for what takes longer than a transaction: an answer, a search."""
+    with reading_as(parts, who) as (_, scope):
+        return scope
 
 
 #: The parameter types of routes.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from app.auth import ROLES
 from app.errors import BadRequest, Conflict, NotFound
-from indexing import access, grants, principals, store
+from indexing import access, changelog, grants, principals, store
 from indexing.principals import LOCAL, PrincipalRecord
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def checked_role(role: str) -> str:
 
 def grant(session: Session, source: SourceRecord, names: Sequence[str]) -> int:
     """Let these read the source, beside those who may already, and return how many documents it concerns."""
+    changelog.lock(session)  # the list is read and written: of two who change it at once the second sees the first
     added = {principal(session, name).id for name in names}
     return grants.set_readers(session, source.id, grants.readers(session, source.id) | added)
 
@@ -75,6 +76,7 @@ def revoke(session: Session, source: SourceRecord, names: Sequence[str]) -> int:
 
     Raises BadRequest for one who is not on the list: who reads through a group is taken out of the group.
     """
+    changelog.lock(session)
     gone = {principal(session, name) for name in names}
     before = grants.readers(session, source.id)
     if strangers := sorted(each.name for each in gone if each.id not in before):
@@ -135,6 +137,7 @@ def import_groups(session: Session, groups: dict[str, set[str]], *, confirmed: b
     A member that is itself a key of *groups* is a group. Raises Conflict when more than MOST_LOST of the memberships
     of these groups would go, unless *confirmed*.
     """
+    changelog.lock(session)
     had = {name: _member_names(session, name) for name in groups}
     lost, before = sum(len(had[name] - wanted) for name, wanted in groups.items()), sum(map(len, had.values()))
     if lost > MOST_LOST * before and not confirmed:

@@ -18,6 +18,8 @@ from app.tables import SpecialistRow, SpecialistVersionRow
 from indexing.tables import SourceRow
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy.orm import Session
 
 DEFAULT_NAME = "metier"
@@ -162,7 +164,12 @@ def _check(session: Session, wanted: Specialist) -> None:
     if wanted.threshold is not None and not 0 <= wanted.threshold <= 1:
         raise BadRequest(f"threshold is {wanted.threshold}.", remedy="Use 0 to 1.")
     known = set(session.scalars(select(SourceRow.name).where(SourceRow.name.in_(wanted.sources))))
-    missing = [name for name in wanted.sources if name not in known]
+    refuse_unknown(wanted.sources, known)
+
+
+def refuse_unknown(names: Collection[str], known: Collection[str]) -> None:
+    """Raise BadRequest for names of sources that are not among the *known*."""
+    missing = [name for name in names if name not in known]
     if missing:
         raise BadRequest(f"There is no source called {', '.join(missing)}.", remedy="`metier sources list` shows them.")
 

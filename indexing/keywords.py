@@ -1,9 +1,13 @@
 """The keyword half: BM25 over the same rows, each analysed in its own language, through tantivy.
 
-tantivy analyses, stores and finds; ``Scorer`` scores what was found. tantivy's own scores cannot be used as they are:
-they count deleted rows, and rows that the asker may not read. Scored here, the statistics are those of the rows
-that the question may find, no more: a rebuilt index and an old one with a tail give the same ranking, and a score
-tells nothing about hidden documents. A question is never parsed as a query language: any characters are safe.
+tantivy analyses, stores and finds; ``Scorer`` scores what was found. tantivy's own scores cannot be used, not even to
+choose what is scored: they count deleted rows, and rows that the asker may not read. So each term is indexed with its
+impact, how much the row has of it (Anh and Moffat, "Pruned query evaluation using pre-computed impacts", SIGIR 2006),
+and tantivy adds up what we say that term and impact are worth. The statistics are those of the rows
+that the question may find, no more: a rebuilt index and an old one with a tail give the same ranking, and neither a
+score nor a place in the list tells anything about hidden documents.
+
+A question is never parsed as a query language: any characters are safe.
 
 BM25: Robertson and Zaragoza, "The probabilistic relevance framework: BM25 and beyond", 2009; title and headings
 weighted as in its section 3.6. Each word counts as its stem and, for a smaller part, as it is written: measured
@@ -29,12 +33,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Changes whenever the same text could give other terms: older generations are not searched then.
-ANALYSIS_VERSION = "1"
+ANALYSIS_VERSION = "2"
 
 K1 = 1.2  # how soon a repeated word stops counting
 B = 0.75  # how much long passages are held back
 TITLE_WEIGHT = 2.0  # one occurrence in title or headings counts as this many in the text
 EXACT_SHARE = 0.35  # of a word's weight that only the same word form earns; the rest goes to the stem
+LEVELS = "123456789abcdef"  # of impact, in equal steps up to the most that a term can count in a row
+USUAL_LENGTH = 80.0  # the mean length by which impacts are reckoned: no index's own, which would tell of hidden rows
 PAIR_WINDOW = 5  # words further apart than this are not near each other
 
 #: ISO 639-1 → tantivy's name of its Snowball stemmer and stop words.
@@ -50,6 +56,7 @@ STEMMERS = {
 _FEW = 16
 _LONGEST_TERM = 64  # bytes: longer runs are base64 and the like
 _MOST_TERMS = 64  # of a question: a pasted page is cut, not refused
+_UNITS = 1000  # to 1: whole numbers are added up without rounding, in whatever order
 _HEAP_BYTES = 64_000_000
 _TAIL_HEAP_BYTES = 15_000_000  # the least that tantivy takes
 
@@ -122,6 +129,16 @@ class Row:
         """Four lines of terms, from which a ``Scorer`` scores the row."""
         return "\n".join(" ".join(terms) for terms in (*self.title, *self.text))
 
+    @property
+    def impacts(self) -> str:
+        """Each distinct term behind the letter of its level, by which the row is found."""
+        title, text = Counter(self.title.stems + self.title.forms), Counter(self.text.stems + self.text.forms)
+        letters = []
+        for term in title | text:
+            part = _saturated(text[term] + TITLE_WEIGHT * title[term], self.length / USUAL_LENGTH) / (K1 + 1)
+            letters.append(LEVELS[round(part * (len(LEVELS) - 1))] + term)
+        return " ".join(letters)
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
@@ -129,6 +146,30 @@ class Filter:
 
     acl_ids: frozenset[int]
     source_ids: frozenset[int] | None = None
+
+
+class Found(NamedTuple):
+    """A row with some of the question's terms, by a first reckoning that goes by impacts alone."""
+
+    score: int
+    chunk_id: int
+    searcher: Any
+    address: Any
+
+    @property
+    def stored(self) -> str:
+        """Return ``Row.stored``."""
+        return str(self.searcher.doc(self.address).get_first("terms"))
+
+
+def best_found(found: Iterable[Found], k: int) -> list[Found]:
+    """Return the *k* highest, best first; ties by chunk id."""
+    return sorted(found, key=lambda each: (-each.score, each.chunk_id))[:k]
+
+
+def _saturated(times: float, length: float) -> float:
+    """Return what *times* occurrences count for, below K1 + 1, in a row of *length* times the mean."""
+    return times * (K1 + 1) / (times + K1 * (1 - B + B * length))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +181,29 @@ class KeywordIndex:
     without: frozenset[int] = frozenset()  # documents that are not to be found
     removed: bool = False  # rows were taken out of it: tantivy's own counts still have them
 
-    def find(self, terms: Collection[str], allowed: Filter, k: int) -> dict[int, str]:
-        """Return up to *k* rows with any of the *terms*, by chunk id: their ``Row.stored``."""
+    def find(self, weights: Mapping[str, float], allowed: Filter, k: int) -> list[Found]:
+        """Return the *k* allowed rows whose terms weigh most, best first, ties by chunk id; or all there are."""
         from tantivy import Occur, Query
 
-        if not terms or k < 1:
-            return {}
-        wanted = [(Occur.Should, self._term(term)) for term in terms]
-        return self._rows(Query.boolean_query([*self._filters(allowed), (Occur.Must, Query.boolean_query(wanted))]), k)
+        if not weights or k < 1:
+            return []
+        step = (K1 + 1) / (len(LEVELS) - 1)
+        wanted = [
+            (Occur.Should, Query.const_score_query(self._term(letter + term, "impacts"), max(1, units)))
+            for term, weight in weights.items()
+            for level, letter in enumerate(LEVELS)
+            for units in [round(weight * max(level, 0.5) * step * _UNITS)]
+        ]
+        query = Query.boolean_query([*self._filters(allowed), (Occur.Must, Query.boolean_query(wanted))])
+        limit = 2 * k
+        while len(hits := self.searcher.search(query, limit=limit, count=False).hits) == limit:
+            if hits[-1][0] < hits[k - 1][0]:
+                break
+            limit *= 4  # which of equal ones come first is not left to where they lie in the index
+        addresses = [address for _, address in hits]
+        chunk_ids = self.searcher.fast_field_values("chunk", addresses)
+        rows = zip(hits, chunk_ids, strict=True)
+        return best_found((Found(round(s), int(chunk), self.searcher, address) for (s, address), chunk in rows), k)
 
     def stored(self, chunk_ids: Collection[int], allowed: Filter) -> dict[int, str]:
         """Return ``Row.stored`` of those of the chunks that are here and allowed."""
@@ -171,10 +227,10 @@ class KeywordIndex:
         query = Query.boolean_query([*self._filters(allowed), (Occur.Must, self._term(term))])
         return int(self.searcher.search(query, limit=1, count=True).count)
 
-    def _term(self, term: str) -> Any:
+    def _term(self, term: str, field: str = "terms") -> Any:
         from tantivy import Query
 
-        return Query.term_query(self.schema, "terms", term, index_option="freq")
+        return Query.term_query(self.schema, field, term, index_option="basic")
 
     def _among(self, field: str, values: Collection[int]) -> Any:
         """Return the query for rows with one of the values, without a score."""
@@ -232,12 +288,11 @@ class Scorer:
         """
         title_stems, title_forms, stems, forms = (line.split() for line in stored.split("\n"))
         length = len(stems) + TITLE_WEIGHT * len(title_stems)
-        norm = K1 * (1 - B + B * length / self.mean_length) if self.mean_length else K1
+        relative = length / self.mean_length if self.mean_length else 1.0
         in_text, in_title = Counter(stems + forms), Counter(title_stems + title_forms)
         score = 0.0
         for term, weight in self.weights.items():
-            times = in_text[term] + TITLE_WEIGHT * in_title[term]
-            score += weight * times * (K1 + 1) / (times + norm)
+            score += weight * _saturated(in_text[term] + TITLE_WEIGHT * in_title[term], relative)
         return round(score, 6), self._proximity(title_stems + stems)
 
     def _proximity(self, terms: Sequence[str]) -> float:
@@ -285,6 +340,7 @@ class KeywordWriter:
             document.add_unsigned("source", row.source_id)
             document.add_unsigned("acl", row.acl_id)
             document.add_text("terms", row.stored)
+            document.add_text("impacts", row.impacts)
             with _writing():
                 self._writer.add_document(document)
 
@@ -328,5 +384,6 @@ def _schema() -> Any:
     for name in ("document", "source", "acl"):
         builder.add_unsigned_field(name, indexed=True)
     # Terms come analysed. Stored, because they are scored by us.
-    builder.add_text_field("terms", stored=True, tokenizer_name="whitespace", index_option="freq")
+    builder.add_text_field("terms", stored=True, tokenizer_name="whitespace", index_option="basic")
+    builder.add_text_field("impacts", tokenizer_name="whitespace", index_option="basic")
     return builder.build()

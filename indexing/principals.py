@@ -18,7 +18,7 @@ from indexing.errors import CatalogError
 from indexing.tables import EVERYONE, Table
 
 if TYPE_CHECKING:
-    from sqlalchemy import CTE
+    from sqlalchemy import CTE, BindParameter
     from sqlalchemy.orm import Session
 
 PRINCIPAL = Table.metadata.tables["principal"]
@@ -42,7 +42,7 @@ class PrincipalRecord:
     role: str
 
 
-def counted_groups(principal_id: int) -> CTE:
+def counted_groups(principal_id: int | BindParameter[int]) -> CTE:
     """Return the recursive table ``counted(id)``: the principal if it is active, and its groups, nested ones too.
 
     A suspended group counts for nobody, and neither do the groups that only it leads to.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from indexing.rows import Rows
 
 _EXTRA = 50  # rows that are scored beyond those asked for: the order in which they are found is not the final one
+_CLOSE = 1e-5  # cosines this near may come in either order from FAISS
 _FILTERS_KEPT = 64
 
 
@@ -77,12 +78,25 @@ class Snapshot:
         chunks = [np.empty(0, np.int64)]
         scores = [np.empty(0)]
         if self.generation.flat is not None:
-            rows = self.generation.flat.nearest(vector, k + _EXTRA, allowed.generation)
+            rows, cosines = self._nearest(vector, allowed.generation, k)
             chunks.append(self.generation.rows.chunks[rows])
-            scores.append(vectors.cosines(self.generation.rows.matrix[rows], vector))
+            scores.append(cosines)
         chunks.append(self.tail.chunks[allowed.tail])
         scores.append(vectors.cosines(self.tail.matrix[allowed.tail], vector))
         return _best(dict(zip(np.concatenate(chunks).tolist(), np.concatenate(scores).tolist(), strict=True)), k)
+
+    def _nearest(
+        self, vector: npt.NDArray[np.float32], allowed: npt.NDArray[np.bool_], k: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Return at least the *k* nearest allowed rows of the generation, all that equal the last one, and cosines."""
+        assert self.generation.flat is not None  # noqa: S101 -- the caller has looked; narrows the type
+        asked = k + _EXTRA
+        while True:
+            rows = self.generation.flat.nearest(vector, asked, allowed)
+            cosines = vectors.cosines(self.generation.rows.matrix[rows], vector)
+            if len(rows) < asked or cosines[-1] < np.sort(cosines)[-k] - _CLOSE:
+                return rows, cosines
+            asked *= 4  # many are equal, and FAISS's choice among those would hang on what else lies in the index
 
     def search_keywords(
         self, question: str, language: str, scope: Scope, source_ids: frozenset[int] | None, k: int
@@ -138,13 +152,13 @@ class Snapshot:
             term: sum(index.frequency(term, chosen, all_rows=allowed.all_rows) for index in indexes)
             for term in distinct
         }
-        found: dict[int, str] = {}
-        for index in indexes:
-            found |= index.find(distinct, chosen, k + _EXTRA)
+        scorer = keywords.Scorer.of(terms, frequencies, allowed.rows, allowed.total_length)
+        best = [each for index in indexes for each in index.find(scorer.weights, chosen, k + _EXTRA)]
+        found = {each.chunk_id: each.stored for each in keywords.best_found(best, k + _EXTRA)}
         missing = [chunk for chunk in also if chunk not in found]
         for index in indexes:
             found |= index.stored(missing, chosen)
-        return keywords.Scorer.of(terms, frequencies, allowed.rows, allowed.total_length), found
+        return scorer, found
 
     @property
     def _generation_keywords(self) -> keywords.KeywordIndex | None:

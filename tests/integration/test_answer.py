@@ -263,7 +263,7 @@ def test_specialist_may_ask_for_the_reader_and_for_nothing_that_is_not_there(par
 
 
 def test_who_may_read_nothing_is_told_what_an_empty_index_says(parts, settings):
-    events = list(answer(LEAVE, Scope(LOCAL_PRINCIPAL_ID, frozenset()), parts))
+    events = list(answer(LEAVE, Scope(99, frozenset()), parts))
 
     assert kinds(events) == ["Failed", "Done"]
     assert isinstance(events[0], Failed)

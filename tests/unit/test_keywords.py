@@ -26,6 +26,10 @@ def index_of(*rows):
     return writer.commit()
 
 
+def found(index, terms, allowed=ALL, k=10):
+    return [each.chunk_id for each in index.find(dict.fromkeys(terms, 1.0), allowed, k)]
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -95,7 +99,7 @@ def test_chinese_signs_are_terms():
 def test_no_question_is_read_as_a_query_language(question):
     index = index_of(row(1, "un texte simple"))
 
-    assert index.find(question_terms(question, "fr").stems, ALL, 10) == {}
+    assert found(index, question_terms(question, "fr").stems) == []
 
 
 def test_a_pasted_page_is_cut_not_refused():
@@ -106,7 +110,7 @@ def score(index, question, *, rows, total, language="fr"):
     terms = question_terms(question, language)
     distinct = {*terms.stems, *terms.forms}
     scorer = Scorer.of(terms, {term: index.frequency(term, ALL) for term in distinct}, rows, total)
-    return {chunk: scorer.score(stored)[0] for chunk, stored in index.find(distinct, ALL, 10).items()}
+    return {each.chunk_id: scorer.score(each.stored)[0] for each in index.find(scorer.weights, ALL, 10)}
 
 
 def test_bm25_is_the_formula():
@@ -161,10 +165,10 @@ def test_proximity_of_a_single_word_is_zero():
 def test_rows_outside_the_filter_are_neither_found_nor_counted():
     index = index_of(row(1, "salaire", acl_id=1), row(2, "salaire", acl_id=2), row(3, "salaire", acl_id=1, source_id=9))
 
-    assert set(index.find(["salair"], ALL, 10)) == {1, 3}
-    assert set(index.find(["salair"], Filter(frozenset({1, 2}), frozenset({9})), 10)) == {3}
-    assert index.find(["salair"], Filter(frozenset()), 10) == {}
-    assert index.find(["salair"], Filter(frozenset({1}), frozenset()), 10) == {}
+    assert set(found(index, ["salair"], ALL, 10)) == {1, 3}
+    assert set(found(index, ["salair"], Filter(frozenset({1, 2}), frozenset({9})), 10)) == {3}
+    assert found(index, ["salair"], Filter(frozenset())) == []
+    assert found(index, ["salair"], Filter(frozenset({1}), frozenset())) == []
     assert index.frequency("salair", ALL) == 2
     assert index.frequency("salair", Filter(frozenset())) == 0
     assert set(index.stored([1, 2, 3], ALL)) == {1, 3}
@@ -183,8 +187,8 @@ def test_the_quick_count_is_the_count(count):
 def test_many_lists_are_filtered_like_few():
     index = index_of(*(row(number, "badge", acl_id=number) for number in range(1, 101)))
 
-    assert set(index.find(["badg"], Filter(frozenset(range(1, 41))), 200)) == set(range(1, 41))
-    assert set(index.find(["badg"], Filter(frozenset(range(1, 6))), 200)) == set(range(1, 6))
+    assert set(found(index, ["badg"], Filter(frozenset(range(1, 41))), 200)) == set(range(1, 41))
+    assert set(found(index, ["badg"], Filter(frozenset(range(1, 6))), 200)) == set(range(1, 6))
 
 
 def test_a_removed_document_is_gone_from_the_next_commit_and_stays_in_the_one_before():
@@ -194,6 +198,6 @@ def test_a_removed_document_is_gone_from_the_next_commit_and_stays_in_the_one_be
     writer.remove([1])
     after = writer.commit()
 
-    assert set(before.find(["badg"], ALL, 10)) == {1, 2}
-    assert set(after.find(["badg"], ALL, 10)) == {2}
+    assert set(found(before, ["badg"], ALL, 10)) == {1, 2}
+    assert set(found(after, ["badg"], ALL, 10)) == {2}
     assert after.frequency("badg", ALL) == 1
