@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, assert_never
 from fastapi import APIRouter, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app import history, specialists
+from app import audit, history, specialists
 from app.answer import answer, clean_question
 from app.api_body import JsonRoute
 from app.auth import MayAsk, MayOperate, MayRead, PartsHere, Principal, scope_of
@@ -178,6 +178,7 @@ def search(body: SearchIn, parts: PartsHere, who: MayAsk) -> SearchOut:
         top_k=body.top_k or parts.settings.top_k,
         source_ids=source_ids(parts, who, body.sources) if body.sources else None,
     )
+    audit.note(parts.catalog, who.id, "document.search")
     passages = tuple(PassageOut.model_validate(p) for p in found.passages)
     return SearchOut(passages=passages, language=found.language, indexed_through=found.seq)
 
@@ -200,6 +201,7 @@ def give_feedback(body: FeedbackIn, parts: PartsHere, who: MayAsk) -> FeedbackOu
         stored = history.record_feedback(
             session, who.id, body.answer_id, helpful=body.helpful, reason=body.reason, comment=body.comment
         )
+        audit.record(session, who.id, "answer.judge", body.answer_id)
     return FeedbackOut(id=stored)
 
 
@@ -214,10 +216,11 @@ def list_specialists(parts: PartsHere, who: MayRead) -> SpecialistsOut:
 @router.post(
     "/specialists", operation_id="create_specialist", tags=["specialists"], status_code=201, summary="Create one"
 )
-def create_specialist(body: SpecialistIn, parts: PartsHere, _who: MayOperate) -> SpecialistOut:
+def create_specialist(body: SpecialistIn, parts: PartsHere, who: MayOperate) -> SpecialistOut:
     """Create a specialist; it answers at once, also as a model of the OpenAI-compatible routes."""
     with parts.catalog.transaction() as session:
         made = specialists.create_specialist(session, specialists.Specialist(**body.model_dump()))
+        audit.record(session, who.id, "specialist.change", f"{made.name}@{made.version}")
     return SpecialistOut.model_validate(made)
 
 
@@ -232,10 +235,11 @@ def get_specialist(name: SpecialistName, parts: PartsHere, who: MayRead) -> Spec
 @router.delete(
     "/specialists/{name}", operation_id="delete_specialist", tags=["specialists"], status_code=204, summary="Delete one"
 )
-def delete_specialist(name: SpecialistName, parts: PartsHere, _who: MayOperate) -> None:
+def delete_specialist(name: SpecialistName, parts: PartsHere, who: MayOperate) -> None:
     """Delete a specialist with all its versions; the answers that it gave stay."""
     with parts.catalog.transaction() as session:
         specialists.delete_specialist(session, name)
+        audit.record(session, who.id, "specialist.delete", name)
 
 
 @router.get(
@@ -259,11 +263,12 @@ def list_specialist_versions(name: SpecialistName, parts: PartsHere, who: MayRea
     summary="Add a version",
 )
 def add_specialist_version(
-    name: SpecialistName, body: SpecialistVersionIn, parts: PartsHere, _who: MayOperate
+    name: SpecialistName, body: SpecialistVersionIn, parts: PartsHere, who: MayOperate
 ) -> SpecialistOut:
     """Store a new version, which answers from now on; earlier ones are kept."""
     with parts.catalog.transaction() as session:
         made = specialists.add_version(session, specialists.Specialist(name=name, **body.model_dump()))
+        audit.record(session, who.id, "specialist.change", f"{name}@{made.version}")
     return SpecialistOut.model_validate(made)
 
 
@@ -274,11 +279,13 @@ def add_specialist_version(
     summary="Choose the version that answers",
 )
 def promote_specialist_version(
-    name: SpecialistName, version: Annotated[int, Path(ge=1, lt=2**31)], parts: PartsHere, _who: MayOperate
+    name: SpecialistName, version: Annotated[int, Path(ge=1, lt=2**31)], parts: PartsHere, who: MayOperate
 ) -> SpecialistOut:
     """Make a version the one that answers; a rollback is the promotion of an older one."""
     with parts.catalog.transaction() as session:
-        return SpecialistOut.model_validate(specialists.promote(session, name, version))
+        chosen = specialists.promote(session, name, version)
+        audit.record(session, who.id, "specialist.promote", f"{name}@{version}")
+    return SpecialistOut.model_validate(chosen)
 
 
 def _specialists_out(session: Session, scope: Scope, found: Sequence[Specialist]) -> SpecialistsOut:
