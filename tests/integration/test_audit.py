@@ -379,7 +379,8 @@ def test_a_grant_whose_line_cannot_be_written_does_not_happen(settings, sqlite_u
 def test_the_log_is_paged_and_filtered_over_rest(settings, sqlite_url):
     with face(settings()) as found:
         found.filled()
-        seen, after = [], 0
+        seen = []
+        after: int | None = 0
         while after is not None:
             page = found.http.get("/v1/audit", params={"limit": 2, "after": after, "action": "source"}).json()
             seen += [(line["action"], line["by"]) for line in page["lines"]]
