@@ -191,10 +191,10 @@ def verify(session: Session, noted: Head | None = None) -> int | None:
     seq, digest = start, start_hash
     query = select(*(getattr(AuditRow, name) for name in _CHAINED), AuditRow.hash).order_by(AuditRow.seq)
     with session.execute(query.execution_options(yield_per=5000)) as rows:
-        for *fields, written in rows:
+        for _, *fields, written in rows:
             seq += 1
-            digest = _chained(digest, *fields)
-            if fields[0] != seq or digest != written or (noted and noted.seq == seq and noted.hash != digest):
+            digest = _chained(digest, seq, *fields)
+            if digest != written or (noted and noted.seq == seq and noted.hash != digest):
                 return int(seq)
     if (seq, digest) != (end, end_hash):
         return int(min(seq, end)) + (seq != end)

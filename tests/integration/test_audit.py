@@ -18,7 +18,7 @@ from app.tables_audit import AuditHeadRow, AuditRow
 from indexing import changelog, principals
 from indexing.errors import CatalogError
 from indexing.tables import LOCAL_PRINCIPAL_ID, utc_now
-from tests.faces import LEAVE, QUESTION, face, sse_events
+from tests.faces import LEAVE, QUESTION, face, sse_events, wait_until
 
 SECRET = "canary-of-the-question"
 
@@ -296,6 +296,7 @@ def test_every_operation_that_changes_something_leaves_its_line(settings, sqlite
             content = {"content": body} if isinstance(body, bytes) else {"json": body and filled(body, ids)}
             response = found.http.request(method, path.format_map(ids), headers={"X-Request-ID": operation}, **content)
             assert response.status_code < 300, (operation, response.text)
+            wait_until(lambda: found.http.app.state.synchronizations.count() == 0)
             ids |= ids_in(operation, response)
             with found.parts.catalog.reading() as session:
                 new = list(audit.lines(session, after=before))

@@ -20,7 +20,7 @@ from app.tables import AnswerRow, FeedbackRow
 from indexing import access, changelog, grants, principals, store
 from indexing.tables import LOCAL_PRINCIPAL_ID, utc_now
 from tests.catalogs import put
-from tests.faces import QUESTION, face
+from tests.faces import QUESTION, face, wait_until
 
 NAME = "canary-ann"
 ASKED = "canary-question"
@@ -309,7 +309,6 @@ def test_a_server_forgets_when_it_starts(settings, sqlite_catalog):
     with sqlite_catalog.transaction() as session:
         asked(session, LOCAL_PRINCIPAL_ID, days=31)
     with face(settings()) as found:
-        from tests.faces import wait_until
 
         def gone():
             with found.parts.catalog.reading() as session:
