@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 
-from app import abstain, evidence, history
+from app import abstain, audit, evidence, history
 from app.conversation import standalone
 from app.errors import AnswerWithdrawn, BadRequest, GeneratorUnusable, NoIndexYet, QuestionTooLong
 from app.events import Abstained, Citations, Done, Failed, Kept, Quick, Sources, Token
@@ -345,9 +345,12 @@ def _record(draft: _Draft, parts: Parts, seconds: float) -> None:
         specialist=draft.specialist.name,
         specialist_version=draft.specialist.version,
     )
+    outcome = record.finish_reason if record.finish_reason in {"failed", "cancelled"} else "ok"
     try:
         with parts.catalog.transaction() as session:
-            history.record_answer(session, record)
+            if parts.settings.answers_kept_days != 0:
+                history.record_answer(session, record)
+            audit.record(session, record.principal_id, "answer.ask", record.id, outcome=outcome)
     except CatalogError as exc:
         log.warning(
             "The answer could not be recorded.", action="answer_not_recorded", answer_id=draft.id, reason=str(exc)

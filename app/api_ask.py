@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, assert_never
 from fastapi import APIRouter, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app import history, specialists
+from app import audit, history, specialists
 from app.answer import answer, clean_question
 from app.api_body import JsonRoute
 from app.auth import MayAsk, MayOperate, MayRead, PartsHere, Principal, reading_as, scope_of
@@ -182,6 +182,7 @@ def search(body: SearchIn, parts: PartsHere, who: MayAsk) -> SearchOut:
         top_k=body.top_k or parts.settings.top_k,
         source_ids=chosen,
     )
+    audit.note(parts.catalog, who.id, "document.search")
     passages = tuple(PassageOut.model_validate(p) for p in found.passages)
     return SearchOut(passages=passages, language=found.language, indexed_through=found.seq)
 
@@ -202,6 +203,7 @@ def give_feedback(body: FeedbackIn, parts: PartsHere, who: MayAsk) -> FeedbackOu
         stored = history.record_feedback(
             session, who.id, body.answer_id, helpful=body.helpful, reason=body.reason, comment=body.comment
         )
+        audit.record(session, who.id, "answer.judge", body.answer_id)
     return FeedbackOut(id=stored)
 
 
@@ -220,6 +222,7 @@ def create_specialist(body: SpecialistIn, parts: PartsHere, who: MayOperate) -> 
     with parts.catalog.transaction() as session:
         _refuse_others(session, who, body.sources)
         made = specialists.create_specialist(session, specialists.Specialist(**body.model_dump()))
+        audit.record(session, who.id, "specialist.change", f"{made.name}@{made.version}")
     return SpecialistOut.model_validate(made)
 
 
@@ -238,10 +241,11 @@ def get_specialist(name: SpecialistName, parts: PartsHere, who: MayRead) -> Spec
 @router.delete(
     "/specialists/{name}", operation_id="delete_specialist", tags=["specialists"], status_code=204, summary="Delete one"
 )
-def delete_specialist(name: SpecialistName, parts: PartsHere, _who: MayOperate) -> None:
+def delete_specialist(name: SpecialistName, parts: PartsHere, who: MayOperate) -> None:
     """Delete a specialist with all its versions; the answers that it gave stay."""
     with parts.catalog.transaction() as session:
         specialists.delete_specialist(session, name)
+        audit.record(session, who.id, "specialist.delete", name)
 
 
 @router.get(
@@ -270,6 +274,7 @@ def add_specialist_version(
     with parts.catalog.transaction() as session:
         _refuse_others(session, who, body.sources)
         made = specialists.add_version(session, specialists.Specialist(name=name, **body.model_dump()))
+        audit.record(session, who.id, "specialist.change", f"{name}@{made.version}")
     return SpecialistOut.model_validate(made)
 
 
@@ -280,11 +285,13 @@ def add_specialist_version(
     summary="Choose the version that answers",
 )
 def promote_specialist_version(
-    name: SpecialistName, version: Annotated[int, Path(ge=1, lt=2**31)], parts: PartsHere, _who: MayOperate
+    name: SpecialistName, version: Annotated[int, Path(ge=1, lt=2**31)], parts: PartsHere, who: MayOperate
 ) -> SpecialistOut:
     """Make a version the one that answers; a rollback is the promotion of an older one."""
     with parts.catalog.transaction() as session:
-        return SpecialistOut.model_validate(specialists.promote(session, name, version))
+        chosen = specialists.promote(session, name, version)
+        audit.record(session, who.id, "specialist.promote", f"{name}@{version}")
+    return SpecialistOut.model_validate(chosen)
 
 
 def _specialists_out(session: Session, scope: Scope, found: Sequence[Specialist]) -> SpecialistsOut:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
 
+from app import audit
 from app.api_sources import Id, Limit, SourceFilter, source_with_id
 from app.auth import MayRead, MayWrite, PartsHere, reading_as
 from app.errors import BadRequest, Conflict, NotFound, TooLarge
@@ -134,7 +135,7 @@ def _too_large(most: int) -> TooLarge:
 def _push(parts: Parts, who: Principal, source: SourceRecord, file: tuple[str, FilePath, str | None]) -> PushedOut:
     uri, path, media_type = file
     existed = _find(parts, who, source.id, uri) is not None
-    document_id = push_document(indexing_of(parts), source, uri, path, media_type)
+    document_id = push_document(indexing_of(parts, who.id), source, uri, path, media_type)
     stored = _with_id(parts, who, document_id)
     return PushedOut(document_id=document_id, uri=uri, content_hash=stored.content_hash, created=not existed)
 
@@ -165,7 +166,7 @@ def delete(source_id: Id, uri: Uri, parts: PartsHere, who: MayWrite) -> None:
     source = _push_source(parts, who, source_id)
     if _find(parts, who, source_id, uri) is None:
         raise NotFound("There is no document of this name in this source.")
-    delete_document(indexing_of(parts), source, uri)
+    delete_document(indexing_of(parts, who.id), source, uri)
 
 
 @router.get("/documents", operation_id="list_documents", tags=["documents"], summary="List documents")
@@ -203,6 +204,7 @@ def get_content(document_id: Id, parts: PartsHere, who: MayRead) -> PlainTextRes
         text = store.document_text(session, scope, document_id)
     if record is None or text is None:
         raise NotFound(f"There is no document {document_id}.")
+    audit.note(parts.catalog, who.id, "document.read", document_id)
     name = record.uri.rpartition("/")[2]
     disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}.txt"
     return PlainTextResponse(text, headers={"Content-Disposition": disposition})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Path
 
-from app import keys, people
+from app import audit, keys, people
 from app.api_body import JsonRoute
 from app.auth import MayAdminister, PartsHere, checked_permissions
 from app.wire_keys import KeyIn, KeyMadeOut, KeyOut, KeysOut
@@ -21,13 +21,14 @@ router = APIRouter(prefix="/v1", route_class=JsonRoute, tags=["keys"])
 
 
 @router.post("/keys", operation_id="create_key", status_code=201, summary="Make a key")
-def create_key(body: KeyIn, parts: PartsHere, _who: MayAdminister) -> KeyMadeOut:
+def create_key(body: KeyIn, parts: PartsHere, who: MayAdminister) -> KeyMadeOut:
     """Make a key for a user or service. Its text is in this response and nowhere else."""
     with parts.catalog.transaction() as session:
         owner = people.principal(session, body.principal)
         end = utc_now() + timedelta(days=body.expires_days)
         wanted = checked_permissions(body.permissions)
         record, text = keys.create_key(session, owner, wanted, label=body.label, expires_at=end)
+        audit.record(session, who.id, "key.create", record.public_id, about=owner.id)
         return KeyMadeOut(key=text, **_out(session, record).model_dump())
 
 
@@ -39,10 +40,11 @@ def list_keys(parts: PartsHere, _who: MayAdminister) -> KeysOut:
 
 
 @router.delete("/keys/{public_id}", operation_id="revoke_key", status_code=204, summary="Revoke a key")
-def revoke_key(public_id: Annotated[str, Path(max_length=16)], parts: PartsHere, _who: MayAdminister) -> None:
+def revoke_key(public_id: Annotated[str, Path(max_length=16)], parts: PartsHere, who: MayAdminister) -> None:
     """Revoke a key; it opens nothing from the next request on."""
     with parts.catalog.transaction() as session:
-        keys.revoke_key(session, public_id)
+        owner_id = keys.revoke_key(session, public_id)
+        audit.record(session, who.id, "key.revoke", public_id, about=owner_id)
 
 
 def _out(session: Session, record: keys.KeyRecord) -> KeyOut:

@@ -9,6 +9,7 @@ import anyio
 from fastapi import APIRouter, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 
+from app import audit
 from app.api_body import JsonRoute
 from app.auth import MayOperate, MayRead, PartsHere, Principal, reading_as
 from app.errors import Conflict, NotFound
@@ -93,6 +94,7 @@ def delete_source(source_id: Id, request: Request, parts: PartsHere, who: MayOpe
         raise Conflict(f"A run of the source {source.name} is going on.", remedy="Wait for it to finish.")
     with parts.catalog.transaction() as session:
         store.remove_source(session, source_id)
+        audit.record(session, who.id, "source.remove", source_id)
 
 
 @router.post("/sources/{source_id}/plan", operation_id="plan_source", tags=["sources"], summary="Plan a run")
@@ -108,7 +110,7 @@ def sync(source_id: Id, request: Request, parts: PartsHere, who: MayOperate, bod
     """Start a run in the background and return it; 409 while one of this source is going on."""
     source = source_with_id(parts, who, source_id)
     confirmed = body is not None and body.confirm_deletions
-    run_id = synchronizations(request).start(source, confirm_deletions=confirmed)
+    run_id = synchronizations(request).start(source, who.id, confirm_deletions=confirmed)
     return _run(parts, who, run_id)
 
 

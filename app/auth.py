@@ -97,8 +97,9 @@ def _local(parts: Parts) -> Principal:
 def needs(permission: Permission) -> Callable[..., Principal]:
     """Return the dependency that lets in who has *permission*, and returns that principal."""
 
-    def permitted(who: Annotated[Principal, Depends(principal)]) -> Principal:
+    def permitted(request: Request, who: Annotated[Principal, Depends(principal)]) -> Principal:
         if permission not in who.permissions:
+            request.app.state.refusals.note(parts_of(request).catalog, who.id, permission)
             raise Forbidden(f"This needs the permission “{permission}”.")
         return who
 

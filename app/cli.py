@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app import cli_ask, cli_doctor, cli_evaluate, cli_people, cli_serve, cli_sources, cli_specialist, cli_sync
+from app import (
+    cli_ask,
+    cli_audit,
+    cli_doctor,
+    cli_evaluate,
+    cli_people,
+    cli_personal,
+    cli_serve,
+    cli_sources,
+    cli_specialist,
+    cli_sync,
+)
 from app.version import version
 from indexing.errors import IndexingError
 
@@ -53,6 +64,10 @@ cli.add_typer(cli_specialist.specialist, name="specialist")
 cli.add_typer(cli_people.people, name="people")
 cli.add_typer(cli_people.access, name="access")
 cli.add_typer(cli_people.key, name="key")
+cli_people.people.command("export")(cli_personal.export_person)
+cli_people.people.command("erase")(cli_personal.erase_person)
+cli.add_typer(cli_audit.audit, name="audit")
+cli.add_typer(cli_personal.retention, name="retention")
 cli.command("doctor")(cli_doctor.doctor)
 cli.command("migrate")(cli_doctor.migrate)
 cli.command("openapi", hidden=True)(cli_serve.openapi)

@@ -156,10 +156,12 @@ def search(
     as_json: Json = False,
 ) -> None:
     """List the passages that answer best, without writing an answer."""
+    from app import audit
     from app.answer import clean_question
     from app.cli_show import print_json
     from app.places import source_named
     from app.retrieve import retrieve
+    from indexing.tables import LOCAL_PRINCIPAL_ID
 
     settings = load_settings()
     quiet_logs("error")
@@ -174,6 +176,7 @@ def search(
             top_k=top_k or settings.top_k,
             source_ids=wanted,
         )
+        audit.note(parts.catalog, LOCAL_PRINCIPAL_ID, "document.search")
     if as_json:
         print_json({"passages": found.passages, "language": found.language, "indexed_through": found.seq})
         return

@@ -65,7 +65,7 @@ def run_checks() -> list[Check]:
     except IndexingError as exc:
         return [*checks, Check("catalog", "failed", exc.message, exc.remedy)]
     try:
-        deep = (_check_catalog, _check_change_log, _check_model, _check_index, _check_generator)
+        deep = (_check_catalog, _check_change_log, _check_audit_log, _check_model, _check_index, _check_generator)
         return checks + [_checked(check, parts) for check in deep]
     finally:
         close(parts)
@@ -144,6 +144,17 @@ def _check_change_log(parts: Parts) -> Check:
         changelog.verify(session)
         seq = changelog.state(session).seq
     return Check("change log", "ok", f"intact up to {seq}")
+
+
+def _check_audit_log(parts: Parts) -> Check:
+    from app import audit
+
+    with parts.catalog.reading() as session:
+        broken, end = audit.verify(session), audit.head(session)
+    if broken is not None:
+        remedy = "Somebody or something else wrote to the database; compare with an export, or with a backup."
+        return Check("audit log", "failed", f"line {broken} was altered, removed or added", remedy)
+    return Check("audit log", "ok", f"intact up to {end.seq}")
 
 
 def _check_model(parts: Parts) -> Check:

@@ -35,12 +35,15 @@ def add(
     display: Annotated[str, typer.Option(help="Name to show.")] = "",
 ) -> None:
     """Add a user, a service or a group. It may read nothing before `metier access grant`."""
+    from app import audit
     from app.cli_show import remark
     from app.people import checked_role
     from indexing.principals import add_principal
+    from indexing.tables import LOCAL_PRINCIPAL_ID
 
     with open_catalog_only() as catalog, catalog.transaction() as session:
         made = add_principal(session, kind, name, display=display, role=checked_role(role))
+        audit.record(session, LOCAL_PRINCIPAL_ID, "principal.add", made.role, about=made.id)
     remark(f"Added the {made.kind} {made.name}, {made.role}.")
 
 
@@ -72,50 +75,68 @@ def activate(name: Name) -> None:
 
 
 def _set_state(name: str, state: str) -> None:
+    from app import audit
     from app.cli_show import remark
     from app.people import principal
     from indexing.principals import set_state
+    from indexing.tables import LOCAL_PRINCIPAL_ID
 
     with open_catalog_only() as catalog, catalog.transaction() as session:
-        set_state(session, principal(session, name).id, state)
+        who = principal(session, name).id
+        set_state(session, who, state)
+        audit.record(session, LOCAL_PRINCIPAL_ID, "principal.state", state, about=who)
     remark(f"{name} is {state}.")
 
 
 @people.command("role")
 def role(name: Name, role: Annotated[str, typer.Argument(help="reader, operator or admin.")]) -> None:
     """Give another role: what one may do. What one may read is a matter of `metier access`."""
+    from app import audit
     from app.cli_show import remark
     from app.people import checked_role, principal
     from indexing.principals import set_role
+    from indexing.tables import LOCAL_PRINCIPAL_ID
 
     with open_catalog_only() as catalog, catalog.transaction() as session:
-        set_role(session, principal(session, name).id, checked_role(role))
+        who = principal(session, name).id
+        set_role(session, who, checked_role(role))
+        audit.record(session, LOCAL_PRINCIPAL_ID, "principal.role", role, about=who)
     remark(f"{name} is {role}.")
 
 
 @people.command("join")
 def join(group: Annotated[str, typer.Argument(help="Name of the group.")], members: Names) -> None:
     """Put users, services or other groups into a group."""
+    from app import audit
     from app.cli_show import remark
     from app.people import principal
     from indexing.principals import join_group
+    from indexing.tables import LOCAL_PRINCIPAL_ID
 
     with open_catalog_only() as catalog, catalog.transaction() as session:
+        around = principal(session, group)
         for member in members:
-            join_group(session, principal(session, group), principal(session, member))
+            new = principal(session, member)
+            join_group(session, around, new)
+            audit.record(session, LOCAL_PRINCIPAL_ID, "group.join", around.id, about=new.id)
     remark(f"In {group}: {', '.join(members)}.")
 
 
 @people.command("leave")
 def leave(group: Annotated[str, typer.Argument(help="Name of the group.")], members: Names) -> None:
     """Take members out of a group."""
+    from app import audit
     from app.cli_show import remark
     from app.people import principal
     from indexing.principals import leave_group
+    from indexing.tables import LOCAL_PRINCIPAL_ID
 
     with open_catalog_only() as catalog, catalog.transaction() as session:
+        around = principal(session, group).id
         for member in members:
-            leave_group(session, principal(session, group).id, principal(session, member).id)
+            gone = principal(session, member).id
+            leave_group(session, around, gone)
+            audit.record(session, LOCAL_PRINCIPAL_ID, "group.leave", around, about=gone)
     remark(f"No longer in {group}: {', '.join(members)}.")
 
 
@@ -217,16 +238,18 @@ def create_key(
     expires_days: Annotated[int, typer.Option(min=1, max=3650, help="Days until it expires.")] = 90,
 ) -> None:
     """Make a key and print it once; it is kept as a hash only. Without --permission it may ask and read."""
-    from app import keys
+    from app import audit, keys
     from app.auth import checked_permissions
     from app.cli_show import remark, say
     from app.people import principal
-    from indexing.tables import utc_now
+    from indexing.tables import LOCAL_PRINCIPAL_ID, utc_now
 
     wanted = checked_permissions(permission or ["ask", "read"])
     with open_catalog_only() as catalog, catalog.transaction() as session:
         end = utc_now() + timedelta(days=expires_days)
-        record, text = keys.create_key(session, principal(session, name), wanted, label=label, expires_at=end)
+        owner = principal(session, name)
+        record, text = keys.create_key(session, owner, wanted, label=label, expires_at=end)
+        audit.record(session, LOCAL_PRINCIPAL_ID, "key.create", record.public_id, about=owner.id)
     say(text)
     remark(f"This is the only time that key {record.public_id} is shown. It expires on {end:%Y-%m-%d}.")
 
@@ -253,9 +276,11 @@ def list_keys(as_json: Json = False) -> None:
 @key.command("revoke")
 def revoke_key(public_id: Annotated[str, typer.Argument(help="The key's id, as `metier key list` shows it.")]) -> None:
     """Revoke a key; it opens nothing from the next request on."""
-    from app import keys
+    from app import audit, keys
     from app.cli_show import remark
+    from indexing.tables import LOCAL_PRINCIPAL_ID
 
     with open_catalog_only() as catalog, catalog.transaction() as session:
-        keys.revoke_key(session, public_id)
+        owner_id = keys.revoke_key(session, public_id)
+        audit.record(session, LOCAL_PRINCIPAL_ID, "key.revoke", public_id, about=owner_id)
     remark(f"Key {public_id} is revoked.")

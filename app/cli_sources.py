@@ -73,10 +73,12 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
 ) -> None:
     """Remove a source and all that was indexed from it; the files of a folder stay as they are."""
+    from app import audit
     from app.cli_show import remark
     from app.errors import Conflict
     from app.places import source_named
     from indexing import store
+    from indexing.tables import LOCAL_PRINCIPAL_ID
 
     with open_catalog_only(load_settings()) as catalog:
         source = source_named(catalog, name)
@@ -87,4 +89,5 @@ def remove(
             typer.confirm(f"{only_copy}. Remove them all?", abort=True)
         with catalog.transaction() as session:
             gone = store.remove_source(session, source.id)
+            audit.record(session, LOCAL_PRINCIPAL_ID, "source.remove", source.id)
     remark(f"Removed source {name} and its {gone} documents from the index.")

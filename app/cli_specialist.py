@@ -33,9 +33,10 @@ def create(
     new_version: Annotated[bool, typer.Option("--new-version", help="Add a version to one that exists.")] = False,
 ) -> None:
     """Create a specialist, or a new version of one, which answers from now on."""
-    from app import specialists
+    from app import audit, specialists
     from app.cli_show import remark
     from app.errors import BadRequest
+    from indexing.tables import LOCAL_PRINCIPAL_ID
 
     if instructions_file is not None:
         try:
@@ -53,6 +54,7 @@ def create(
     with open_catalog_only() as catalog, catalog.transaction() as session:
         store = specialists.add_version if new_version else specialists.create_specialist
         made = store(session, wanted)
+        audit.record(session, LOCAL_PRINCIPAL_ID, "specialist.change", f"{made.name}@{made.version}")
     remark(f"Specialist {made.name}, version {made.version}. Ask it with `metier ask --specialist {made.name} …`.")
 
 
@@ -66,12 +68,13 @@ def calibrate(
     """Find the threshold at which so few answers are wrong, on questions with known answers, and use it."""
     from dataclasses import replace
 
-    from app import specialists
+    from app import audit, specialists
     from app.calibration import calibrated
     from app.cli_open import load_settings, local_scope, open_parts, quiet_logs
     from app.cli_show import remark, run_progress
     from app.golden import read_golden
     from indexing.documents import Progress
+    from indexing.tables import LOCAL_PRINCIPAL_ID
 
     quiet_logs("error")
     questions = read_golden(golden)
@@ -95,6 +98,7 @@ def calibrate(
             return
         with parts.catalog.transaction() as session:
             made = specialists.add_version(session, replace(chosen, threshold=found.confidence))
+            audit.record(session, LOCAL_PRINCIPAL_ID, "specialist.change", f"{made.name}@{made.version}")
     remark(f"{told} Specialist {made.name}, version {made.version}, answers with it.")
 
 
@@ -119,11 +123,13 @@ def show(name: str, as_json: Json = False) -> None:
 @specialist.command("delete")
 def delete(name: str) -> None:
     """Delete a specialist and all its versions; answers that it gave stay."""
-    from app import specialists
+    from app import audit, specialists
     from app.cli_show import remark
+    from indexing.tables import LOCAL_PRINCIPAL_ID
 
     with open_catalog_only() as catalog, catalog.transaction() as session:
         specialists.delete_specialist(session, name)
+        audit.record(session, LOCAL_PRINCIPAL_ID, "specialist.delete", name)
     remark(f"Deleted specialist {name}.")
 
 

@@ -10,7 +10,8 @@ from sqlalchemy import select
 from app.errors import BadRequest, NotFound
 from app.events import Citation
 from app.tables import AnswerRow, FeedbackRow
-from indexing.tables import utc_now
+from indexing.principals import ERASED
+from indexing.tables import PrincipalRow, utc_now
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,7 +45,15 @@ class AnswerRecord:
 
 
 def record_answer(session: Session, record: AnswerRecord) -> None:
-    """Store *record*."""
+    """Store *record*; nothing is stored of somebody who was erased while the answer was written."""
+    # The lock lets an erasure that has begun come first: it would not see this row.
+    asker = (
+        select(PrincipalRow.state)
+        .where(PrincipalRow.id == record.principal_id)
+        .with_for_update(read=True, key_share=True)
+    )
+    if session.scalar(asker) == ERASED:
+        return
     session.add(
         AnswerRow(
             id=record.id,

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
 
+from app import audit
 from app.errors import Conflict
 from indexing import runs
 from indexing.errors import IndexingError
 from indexing.pipeline import Indexing, sync_source
+from indexing.tables import LOCAL_PRINCIPAL_ID
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from app.parts import Parts
     from indexing.documents import Progress, SourceRecord
 
@@ -23,9 +28,13 @@ log = structlog.get_logger(__name__)
 PATIENCE_S = 20.0
 
 
-def indexing_of(parts: Parts) -> Indexing:
-    """Return the half of *parts* that the indexing flow works with."""
-    return Indexing(catalog=parts.catalog, embedder=parts.embedder, parsers=parts.parsers, settings=parts.settings)
+def indexing_of(parts: Parts, by: int = LOCAL_PRINCIPAL_ID) -> Indexing:
+    """Return the half of *parts* that the indexing flow works with, in the name of the principal *by*."""
+
+    def recorded(session: Session, action: str, number: int) -> None:
+        audit.record(session, by, action, number)
+
+    return Indexing(parts.catalog, parts.embedder, parts.parsers, parts.settings, recorded=recorded)
 
 
 @dataclass
@@ -33,6 +42,7 @@ class _Running:
     """A synchronisation of this process."""
 
     source: SourceRecord
+    by: int  # principal id
     cancel: threading.Event = field(default_factory=threading.Event)
     begun: threading.Event = field(default_factory=threading.Event)
     progress: Progress | None = None
@@ -50,15 +60,16 @@ class Synchronizations:
         self._running: dict[int, _Running] = {}  # by source id
         self._threads: list[threading.Thread] = []
 
-    def start(self, source: SourceRecord, *, confirm_deletions: bool = False) -> int:
-        """Start a run of *source* and return its id once it has one.
+    def start(self, source: SourceRecord, by: int = LOCAL_PRINCIPAL_ID, *, confirm_deletions: bool = False) -> int:
+        """Start a run of *source* in the name of the principal *by* and return its id once it has one.
 
         Raises Conflict while another run of that source is going on, and the run's own error if it ended
         before it had begun.
         """
-        running = _Running(source)
+        running = _Running(source, by)
+        run = contextvars.copy_context().run  # the request's id and door are the run's too
         thread = threading.Thread(
-            target=self._run, args=(running, confirm_deletions), name=f"sync-{source.name}", daemon=True
+            target=run, args=(self._run, running, confirm_deletions), name=f"sync-{source.name}", daemon=True
         )
         with self._lock:
             if source.id in self._running:
@@ -113,7 +124,7 @@ class Synchronizations:
         source = running.source
         try:
             sync_source(
-                indexing_of(self._parts),
+                indexing_of(self._parts, running.by),
                 source,
                 on_progress=on_progress,
                 confirm_deletions=confirm_deletions,

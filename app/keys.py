@@ -116,12 +116,14 @@ def keys(session: Session, principal_id: int | None = None) -> list[KeyRecord]:
     return [_record(row) for row in session.scalars(query)]
 
 
-def revoke_key(session: Session, public_id: str) -> None:
-    """End a key; it holds from the next request on. Raises NotFound; revoking twice keeps the first moment."""
-    if session.scalar(select(ApiKeyRow.id).where(ApiKeyRow.public_id == public_id)) is None:
+def revoke_key(session: Session, public_id: str) -> int:
+    """End a key from the next request on and return whose it is. Raises NotFound; twice keeps the first moment."""
+    owner_id = session.scalar(select(ApiKeyRow.principal_id).where(ApiKeyRow.public_id == public_id))
+    if owner_id is None:
         raise NotFound(f"There is no key {public_id}.", remedy="`metier key list` shows them.")
     live = (ApiKeyRow.public_id == public_id) & ApiKeyRow.revoked_at.is_(None)
     session.execute(update(ApiKeyRow).where(live).values(revoked_at=utc_now()))
+    return owner_id
 
 
 def _hashed(secret: str) -> str:

@@ -9,10 +9,12 @@ import csv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app import audit
 from app.auth import ROLES
 from app.errors import BadRequest, Conflict, NotFound
 from indexing import access, changelog, grants, principals, store
 from indexing.principals import LOCAL, PrincipalRecord
+from indexing.tables import LOCAL_PRINCIPAL_ID
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -52,7 +54,7 @@ def principal(session: Session, name: str) -> PrincipalRecord:
     """Return the principal called *name*, or "issuer|name" for one of an identity provider. Raises NotFound."""
     issuer, _, subject = name.rpartition("|")
     found = principals.principal_named(session, subject, issuer or LOCAL)
-    if found is None:
+    if found is None or found.state == principals.ERASED:
         raise NotFound(f"There is nobody called {name}.", remedy="`metier people list` shows who is known.")
     return found
 
@@ -68,7 +70,10 @@ def grant(session: Session, source: SourceRecord, names: Sequence[str]) -> int:
     """Let these read the source, beside those who may already, and return how many documents it concerns."""
     changelog.lock(session)  # the list is read and written: of two who change it at once the second sees the first
     added = {principal(session, name).id for name in names}
-    return grants.set_readers(session, source.id, grants.readers(session, source.id) | added)
+    concerned = grants.set_readers(session, source.id, grants.readers(session, source.id) | added)
+    for each in sorted(added):
+        audit.record(session, LOCAL_PRINCIPAL_ID, "source.grant", source.id, about=each)
+    return concerned
 
 
 def revoke(session: Session, source: SourceRecord, names: Sequence[str]) -> int:
@@ -82,7 +87,10 @@ def revoke(session: Session, source: SourceRecord, names: Sequence[str]) -> int:
     if strangers := sorted(each.name for each in gone if each.id not in before):
         remedy = f"`metier access show {source.name}` shows the list; take members of a group out of the group."
         raise BadRequest(f"Not on the list of {source.name}: {', '.join(strangers)}.", remedy=remedy)
-    return grants.set_readers(session, source.id, before - {each.id for each in gone})
+    concerned = grants.set_readers(session, source.id, before - {each.id for each in gone})
+    for each in sorted(each.id for each in gone):
+        audit.record(session, LOCAL_PRINCIPAL_ID, "source.revoke", source.id, about=each)
+    return concerned
 
 
 def explain(session: Session, who: PrincipalRecord, document_id: int) -> Explanation:
@@ -146,13 +154,18 @@ def import_groups(session: Session, groups: dict[str, set[str]], *, confirmed: b
     new_groups = _add_missing(session, "group", groups.keys())
     new_users = _add_missing(session, "user", set().union(*groups.values()) - groups.keys())
     joined = left = 0
+    by = LOCAL_PRINCIPAL_ID
     for name, wanted in groups.items():
         group = principal(session, name)
         for member in sorted(had[name] - wanted):
-            principals.leave_group(session, group.id, principal(session, member).id)
+            gone = principal(session, member)
+            principals.leave_group(session, group.id, gone.id)
+            audit.record(session, by, "group.leave", group.id, about=gone.id)
             left += 1
         for member in sorted(wanted - had[name]):
-            principals.join_group(session, group, principal(session, member))
+            new = principal(session, member)
+            principals.join_group(session, group, new)
+            audit.record(session, by, "group.join", group.id, about=new.id)
             joined += 1
     return Imported(new_users, new_groups, joined, left)
 
@@ -165,5 +178,6 @@ def _member_names(session: Session, group: str) -> set[str]:
 def _add_missing(session: Session, kind: str, names: Collection[str]) -> int:
     missing = [name for name in sorted(names) if principals.principal_named(session, name) is None]
     for name in missing:
-        principals.add_principal(session, kind, name)
+        made = principals.add_principal(session, kind, name)
+        audit.record(session, LOCAL_PRINCIPAL_ID, "principal.add", kind, about=made.id)
     return len(missing)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app import audit
 from app.errors import BadRequest, Conflict, NotFound
 from indexing import grants, store
 from indexing.errors import SourceMissing
@@ -39,7 +40,9 @@ def add_source(
             remedy = "Choose another name, or remove that source first."
             raise Conflict(f"There is already a source called {name}.", remedy=remedy)
         readers = grants.interned(session, {LOCAL_PRINCIPAL_ID, principal_id})
-        return store.add_source(session, name, kind, location, readers)
+        made = store.add_source(session, name, kind, location, readers)
+        audit.record(session, principal_id, "source.add", made.id)
+        return made
 
 
 def existing_folder(location: str) -> Path:

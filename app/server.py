@@ -10,7 +10,8 @@ import structlog
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from app import api_ask, api_documents, api_health, api_keys, api_sources, openai_api, problems
+from app import api_ask, api_audit, api_documents, api_health, api_keys, api_sources, openai_api, problems, retention
+from app.audit import Refusals
 from app.ingest import Synchronizations
 from app.metrics import Metrics
 from app.server_guard import Guard
@@ -48,6 +49,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.synchronizations = Synchronizations(parts)
     app.state.answer_threads = answer_threads()
     app.state.warmed = threading.Event()
+    app.state.refusals = Refusals()
     return app
 
 
@@ -69,7 +71,7 @@ def _routes() -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    for module in (api_ask, api_sources, api_documents, api_keys, api_health, openai_api):
+    for module in (api_ask, api_sources, api_documents, api_keys, api_audit, api_health, openai_api):
         app.include_router(module.router)
     problems.register(app)
     return app
@@ -80,8 +82,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
     await run_in_threadpool(_tidy, parts)
     threading.Thread(target=_warm, args=(parts, app.state.warmed), name="warm-up", daemon=True).start()
-    yield
-    await run_in_threadpool(app.state.synchronizations.stop)
+    with retention.daily(parts.catalog, parts.settings):
+        yield
+        await run_in_threadpool(app.state.synchronizations.stop)
 
 
 def _tidy(parts: Parts) -> None:

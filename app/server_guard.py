@@ -16,7 +16,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 
-from app.problems import named_problem, surprise
+from app.problems import OPENAI_PATHS, named_problem, surprise
 from app.settings import LOOPBACK
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class Guard:
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        door = "openai" if scope["path"].startswith(OPENAI_PATHS) else "rest"  # by which the audit log says it came
+        with structlog.contextvars.bound_contextvars(request_id=request_id, door=door):
             await self._serve(_Exchange(scope, receive, send, request_id), headers)
 
     async def _serve(self, exchange: _Exchange, headers: Headers) -> None:

@@ -33,6 +33,12 @@ class AppSettings(IndexingSettings):
     answer_timeout_s: PositiveFloat = Field(180, description="Longest time for one answer.")
     top_k: Annotated[int, Field(ge=1, le=50)] = Field(8, description="Passages that an answer may use.")
     question_chars: PositiveInt = Field(4000, description="Longest question.")
+    answers_kept_days: Annotated[int, Field(ge=0)] | Literal["forever"] = Field(
+        30, description="Days that questions, answers and feedback are kept; 0 stores none; forever keeps all."
+    )
+    audit_kept_days: PositiveInt | Literal["forever"] = Field(
+        365, description="Days that lines of the audit log are kept; forever keeps all."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
     @model_validator(mode="after")

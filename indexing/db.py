@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 BUSY_TIMEOUT_S = 30
+SCRUB_MS = 1000
 MIGRATION_TIMEOUT_S = 600  # the second of two runners waits for the first
 CONNECT_TIMEOUT_S = 5
 #: "METIER" in ASCII: the advisory lock of whoever migrates a PostgreSQL catalog.
@@ -85,6 +86,25 @@ class Catalog:
         with translated_errors(engine.url), Session(engine, expire_on_commit=False) as session:
             session.connection()  # begins now: a lock that cannot be had is an error before any work is done
             yield session
+
+    def scrub(self) -> bool:
+        """Empty SQLite's write-ahead log, so that no file holds what was deleted, and return whether that was done.
+
+        It is not while somebody reads. PostgreSQL sees to its files by itself: True.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return True
+        with translated_errors(self.engine.url):
+            connection = self.engine.raw_connection()
+            try:
+                cursor = connection.cursor()
+                (patience_ms,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+                cursor.execute(f"PRAGMA busy_timeout = {SCRUB_MS}")  # writers wait as long as this waits for readers
+                (busy, *_) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                cursor.execute(f"PRAGMA busy_timeout = {patience_ms}")
+            finally:
+                connection.close()
+        return not busy
 
     def close(self) -> None:
         """Close all connections; closing twice is harmless."""
@@ -210,6 +230,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, *, foreign_keys: bool) -> No
     # NORMAL, the usual companion of WAL, loses committed documents at a power cut.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+    connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten, also when pages are rearranged
     connection.execute("PRAGMA cache_size = -16000")  # KiB, for each of at most five lasting connections
     connection.execute("PRAGMA journal_size_limit = 67108864")  # a WAL that grew under a long read shrinks again
     _switch_to_wal(connection)

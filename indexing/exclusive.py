@@ -18,8 +18,10 @@ from indexing.documents import SyncReport
 from indexing.errors import RunInProgress, StorageFull
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from sqlalchemy.orm import Session
 
     from indexing.db import Catalog
     from indexing.documents import SourceRecord
@@ -28,8 +30,12 @@ _SEEN_RUNS = 20
 
 
 @contextlib.contextmanager
-def exclusive_run(catalog: Catalog, source: SourceRecord, data_dir: Path) -> Iterator[tuple[int, Path]]:
+def exclusive_run(
+    catalog: Catalog, source: SourceRecord, data_dir: Path, begun: Callable[[Session, int], None]
+) -> Iterator[tuple[int, Path]]:
     """Yield (run id, empty private directory) of a new run of *source*; the caller finishes the run's row.
+
+    *begun* is called with the run's id in the transaction that begins it.
 
     Raises RunInProgress when one is going on, StorageFull when the data directory cannot be written to.
     """
@@ -44,7 +50,7 @@ def exclusive_run(catalog: Catalog, source: SourceRecord, data_dir: Path) -> Ite
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             raise RunInProgress(f"Another run of source {source.name} is going on.") from exc
-        run_id = _start(catalog, source, descriptor)
+        run_id = _start(catalog, source, descriptor, begun)
         try:
             shutil.rmtree(workdir, ignore_errors=True)  # what a run that died has left
             workdir.mkdir(mode=0o700)
@@ -58,7 +64,7 @@ def exclusive_run(catalog: Catalog, source: SourceRecord, data_dir: Path) -> Ite
         os.close(descriptor)
 
 
-def _start(catalog: Catalog, source: SourceRecord, descriptor: int) -> int:
+def _start(catalog: Catalog, source: SourceRecord, descriptor: int, begun: Callable[[Session, int], None]) -> int:
     """Return the id of a new run, after closing the row of one that died here."""
     died = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
     with catalog.transaction() as session:
@@ -74,6 +80,7 @@ def _start(catalog: Catalog, source: SourceRecord, descriptor: int) -> int:
             error = "The process ended before the run did."
             runs.finish_run(session, SyncReport(run.id, source.name, "failed", error=error))
         run_id = runs.start_run(session, source.id)
+        begun(session, run_id)
         os.pwrite(descriptor, f"{run_id:<31}\n".encode(), 0)
     return run_id
 

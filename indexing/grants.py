@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from indexing import changelog, store
 from indexing.tables import Table
@@ -55,6 +55,20 @@ def set_readers(session: Session, source_id: int, principal_ids: Collection[int]
     ids = session.execute(select(DOCUMENT.c.id).where(DOCUMENT.c.source_id == source_id)).scalars().all()
     store.set_acl(session, ids, acl_id)
     return len(ids)
+
+
+def take_off_all(session: Session, principal_id: int) -> int:
+    """Take the principal off every list, delete the lists that it was on, and return how many those were."""
+    changelog.lock(session)
+    on = select(ACL_ENTRY.c.acl_id).where(ACL_ENTRY.c.principal_id == principal_id).order_by(ACL_ENTRY.c.acl_id)
+    before = session.execute(on).scalars().all()
+    for acl_id in before:
+        without = interned(session, on_list(session, acl_id) - {principal_id})
+        session.execute(update(SOURCE).where(SOURCE.c.acl_id == acl_id).values(acl_id=without))
+        ids = session.execute(select(DOCUMENT.c.id).where(DOCUMENT.c.acl_id == acl_id)).scalars().all()
+        store.set_acl(session, ids, without)
+        session.execute(delete(ACL).where(ACL.c.id == acl_id))
+    return len(before)
 
 
 def readers(session: Session, source_id: int) -> frozenset[int]:

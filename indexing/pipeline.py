@@ -12,6 +12,7 @@ import contextlib
 import threading
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from sqlalchemy.orm import Session
+
     from indexing.compare import Pipeline, Task, Work
     from indexing.db import Catalog
     from indexing.documents import KnownDocument, Listing, RawDocument, SourceRecord, SyncReport
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from indexing.sources import Source
 
     OnProgress = Callable[[Progress], None]
+    #: Is told an action and an id, in the transaction that does it.
+    Recorded = Callable[[Session, str, int], None]
 
 __all__ = ["Indexing", "delete_document", "push_document", "sync_source"]
 
@@ -53,15 +58,24 @@ _FINISH_ATTEMPTS = 4
 _log = structlog.get_logger(__name__)
 
 
+def _unrecorded(session: Session, action: str, number: int) -> None:
+    """Keep no record."""
+
+
 @dataclass(frozen=True)
 class Indexing:
-    """The pieces that indexing is made of. ``kinds`` says how a source is opened; tests add their own."""
+    """The pieces that indexing is made of. ``kinds`` says how a source is opened; tests add their own.
+
+    ``recorded`` is called with "source.sync", "document.push" or "document.delete" and the id of the run or document,
+    in the transaction that begins the run or changes the document.
+    """
 
     catalog: Catalog
     embedder: Embedder
     parsers: Parsers
     settings: IndexingSettings
     kinds: Mapping[str, Callable[[SourceRecord, Catalog], Source]] = field(default_factory=lambda: SOURCES)
+    recorded: Recorded = _unrecorded
 
 
 def _silent(progress: Progress) -> None:
@@ -84,7 +98,8 @@ def sync_source(
     Raises RunInProgress when the source is being synchronised already; nothing was done then.
     """
     cancel = cancel or threading.Event()
-    with exclusive_run(indexing.catalog, source, indexing.settings.data_dir) as (run_id, workdir):
+    begun = partial(_begun, indexing)
+    with exclusive_run(indexing.catalog, source, indexing.settings.data_dir, begun) as (run_id, workdir):
         tally = Tally(run_id, source.name)
         run = _Run(indexing, source, run_id, workdir, tally, on_progress, cancel)
         error: str | None = "The program was stopped, or failed in an unexpected way."
@@ -98,6 +113,10 @@ def sync_source(
             report = tally.report(state, error)
             _finish(indexing.catalog, report)
     return report
+
+
+def _begun(indexing: Indexing, session: Session, run_id: int) -> None:
+    indexing.recorded(session, "source.sync", run_id)
 
 
 @dataclass(frozen=True)

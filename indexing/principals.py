@@ -26,6 +26,9 @@ MEMBERSHIP = Table.metadata.tables["membership"]
 
 KINDS = ("user", "service", "group")
 LOCAL = "local"
+#: Issuer of the principals that nobody added: everyone, and who was erased.
+PROGRAM = "metier"
+ERASED = "erased"
 _COLUMNS = tuple(PRINCIPAL.c[name] for name in ("id", "kind", "issuer", "external_id", "display", "state", "role"))
 
 
@@ -38,7 +41,7 @@ class PrincipalRecord:
     issuer: str
     name: str  # the external id
     display: str
-    state: str  # active | suspended
+    state: str  # active | suspended | erased
     role: str
 
 
@@ -104,6 +107,16 @@ def set_role(session: Session, principal_id: int, role: str) -> None:
     """Give the principal another role."""
     changelog.lock(session)
     session.execute(update(PRINCIPAL).where(PRINCIPAL.c.id == principal_id).values(role=role))
+
+
+def erase_principal(session: Session, principal_id: int) -> None:
+    """Take the principal's name away and end what it may do; its row stays, for what refers to its number."""
+    changelog.lock(session)
+    nobody = f"erased-{principal_id}"
+    values = {"issuer": PROGRAM, "external_id": nobody, "display": nobody, "state": ERASED, "role": "reader"}
+    session.execute(update(PRINCIPAL).where(PRINCIPAL.c.id == principal_id).values(values))
+    m = MEMBERSHIP.c
+    session.execute(delete(MEMBERSHIP).where((m.member_id == principal_id) | (m.group_id == principal_id)))
 
 
 # --- groups ---------------------------------------------------------------------------------------------------

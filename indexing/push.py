@@ -65,7 +65,10 @@ def _pushed(indexing: Indexing, source: SourceRecord, raw: RawDocument, original
             return None
         if prepared.reading.parsed is not None:
             store.put_original(session, source.id, raw.uri, original)
-        return store_prepared(session, writer, prepared, vectors)[0]
+        document_id = store_prepared(session, writer, prepared, vectors)[0]
+        if document_id is not None:
+            indexing.recorded(session, "document.push", document_id)
+        return document_id
 
 
 def delete_document(indexing: Indexing, source: SourceRecord, uri: str) -> bool:
@@ -81,7 +84,10 @@ def delete_document(indexing: Indexing, source: SourceRecord, uri: str) -> bool:
         for failed in runs.known_failures(session, source.id):
             if failed == uri or failed.startswith(f"{uri}!/"):
                 runs.clear_failure(session, source.id, failed)
-        return store.delete_original(session, source.id, uri) or deleted > 0
+        deleted += store.delete_original(session, source.id, uri)
+        if document:
+            indexing.recorded(session, "document.delete", document.id)
+        return deleted > 0
 
 
 def refuse_other_kinds(source: SourceRecord) -> None:

@@ -104,7 +104,7 @@ class PrincipalRow(Table):
     issuer: Mapped[str] = mapped_column(String(255))
     external_id: Mapped[str] = mapped_column(String(255))
     display: Mapped[str]
-    state: Mapped[str] = mapped_column(String(16), default="active")  # active | suspended
+    state: Mapped[str] = mapped_column(String(16), default="active")  # active | suspended | erased
     role: Mapped[str] = mapped_column(String(16), server_default="reader")  # what it may do: app.auth.ROLES
 
 

@@ -239,7 +239,9 @@ def test_doctor_finds_a_change_log_that_somebody_else_wrote_to(metier, tmp_path)
 
     states = {c["name"]: c["state"] for c in json.loads(healthy[1])}
     assert healthy[0] == 0, states
-    assert {states[name] for name in ("settings", "catalog", "change log", "model", "index", "generator")} == {"ok"}
+    assert {
+        states[name] for name in ("settings", "catalog", "change log", "audit log", "model", "index", "generator")
+    } == {"ok"}
     assert ill[0] == 1
     assert {c["name"]: c["state"] for c in json.loads(ill[1])}["change log"] == "failed"
 
