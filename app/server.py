@@ -10,7 +10,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from app import api_ask, api_documents, api_health, api_keys, api_sources, openai_api, problems
+from app import api_ask, api_documents, api_health, api_keys, api_sources, api_specialists, openai_api, problems
 from app.ingest import Synchronizations
 from app.metrics import Metrics
 from app.server_guard import Guard
@@ -69,7 +69,7 @@ def _routes() -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    for module in (api_ask, api_sources, api_documents, api_keys, api_health, openai_api):
+    for module in (api_ask, api_specialists, api_sources, api_documents, api_keys, api_health, openai_api):
         app.include_router(module.router)
     problems.register(app)
     return app

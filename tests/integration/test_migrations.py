@@ -187,6 +187,7 @@ def test_down_to_nothing_and_up_again_works(catalog_url):
 def test_up_and_down_keeps_every_row_also_where_a_table_is_made_anew(catalog_url, scripts):
     """SQLite alters a table by copying and dropping it: with foreign keys on, what refers to it would go too."""
     before = filled(catalog_url)
+    newest = max(p.name for p in (scripts / "versions").glob("*.py"))[:4]
     batch = "with op.batch_alter_table('document') as batch: batch.alter_column('title', type_=sa."
     add_revision(
         scripts,
@@ -196,7 +197,7 @@ def test_up_and_down_keeps_every_row_also_where_a_table_is_made_anew(catalog_url
 
     db.migrate(catalog_url, scripts)
     upgraded = whole(catalog_url)
-    db.downgrade(catalog_url, "0002", scripts)
+    db.downgrade(catalog_url, newest, scripts)
 
     assert whole(catalog_url) == before
     assert {t: len(rows) for t, rows in upgraded.items()} == {t: len(rows) for t, rows in before.items()}
