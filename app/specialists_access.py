@@ -117,8 +117,8 @@ def explain(session: Session, who: PrincipalRecord, name: str) -> SpecialistExpl
     """Return why *who* may or may not ask and change the specialist. Raises NotFound when there is no such one."""
     active = who.state == "active"
     if name == DEFAULT_NAME:
-        through = (EVERYONE,) if active else ()
-        return SpecialistExplanation(name, active, False, through, (EVERYONE,), (), not active)
+        everyone = (EVERYONE,)
+        return SpecialistExplanation(name, active, False, everyone if active else (), everyone, (), not active)
     anybody = Asker(authorise(session, who.id), every=True)
     row = row_to_change(session, anybody, name)
     asker = Asker(anybody.scope, every=active and "operate" in ROLES[who.role])
@@ -137,8 +137,8 @@ def explain(session: Session, who: PrincipalRecord, name: str) -> SpecialistExpl
 
 
 def _access(session: Session, row: SpecialistRow) -> SpecialistAccess:
-    lists = (_names(session, _listed(session, row, which)) for which in _COLUMNS)
-    return SpecialistAccess(*lists, audience=row.audience)
+    askers, curators = (_names(session, _listed(session, row, which)) for which in _COLUMNS)
+    return SpecialistAccess(askers, curators, row.audience)
 
 
 def _set(session: Session, row: SpecialistRow, which: Which, principal_ids: Collection[int]) -> SpecialistAccess:
