@@ -131,6 +131,7 @@ def _answer(draft: _Draft, parts: Parts, turns: tuple[Turn, ...]) -> Events:
     generator = _generator(specialist, parts)
     question = standalone(draft.question, turns, generator=generator, deadlines=deadlines).question
 
+    draft.scope = _audience_scope(draft, parts)
     found = retrieve(
         question,
         scope=draft.scope,
@@ -142,7 +143,7 @@ def _answer(draft: _Draft, parts: Parts, turns: tuple[Turn, ...]) -> Events:
     )
     draft.language, draft.indexed_through, draft.passages = found.language, found.seq, found.passages
     draft.scope = found.scope
-    if not found.passages:
+    if not found.passages and not draft.scope.only_public:  # else the abstention says which documents were searched
         _require_documents(draft.scope, parts)
     yield Sources(found.passages, question)
 
@@ -298,6 +299,17 @@ def _source_ids(specialist: Specialist, parts: Parts) -> frozenset[int] | None:
         return frozenset(source.id for source in named if source is not None)
 
 
+def _audience_scope(draft: _Draft, parts: Parts) -> Scope:
+    """Return what the answer may be made from: what the asker may read, or of it only what everyone may.
+
+    The second when others get to see the answer too. It is done here so that no face can forget it.
+    """
+    if draft.specialist.audience != "public" or draft.scope.only_public:
+        return draft.scope
+    with parts.catalog.reading() as session:
+        return authorise(session, draft.scope.principal_id, only_public=True)
+
+
 def _require_documents(scope: Scope, parts: Parts) -> None:
     """Raise NoIndexYet when this principal has no document at all: then "I don't know" would mislead."""
     with parts.catalog.reading() as session:
@@ -312,7 +324,7 @@ def _require_still_visible(draft: _Draft, parts: Parts) -> None:
     """
     cited = {citation.chunk_id for citation in draft.citations}
     with parts.catalog.reading() as session:
-        scope = authorise(session, draft.scope.principal_id)
+        scope = authorise(session, draft.scope.principal_id, only_public=draft.scope.only_public)
         visible = store.passages(session, scope, cited, None)
     if cited - visible.keys():
         draft.text, draft.citations, draft.passages, draft.short_answer = "", (), (), ""
@@ -321,7 +333,7 @@ def _require_still_visible(draft: _Draft, parts: Parts) -> None:
 
 def _abstained(draft: _Draft, reason: str) -> Abstained:
     draft.finish_reason = "abstained"
-    message = abstention(draft.language, reason)
+    message = abstention(draft.language, reason, only_public=draft.scope.only_public)
     draft.text = message
     return Abstained(message, reason, draft.passages[:CLOSEST_SHOWN])
 

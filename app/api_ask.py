@@ -1,17 +1,17 @@
-"""Routes for people who ask: ``/v1/ask``, ``/v1/search``, ``/v1/feedback``, ``/v1/specialists``."""
+"""Routes for people who ask: ``/v1/ask``, ``/v1/search``, ``/v1/feedback``."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated, Any, assert_never
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, assert_never
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app import audit, history, specialists
 from app.answer import answer, clean_question
 from app.api_body import JsonRoute
-from app.auth import MayAsk, MayOperate, MayRead, PartsHere, Principal, reading_as, scope_of
+from app.auth import MayAsk, PartsHere, Principal, asker_of, reading_as
 from app.errors import AnswerWithdrawn, NotFound
 from app.events import Abstained, Citations, Done, Failed, Kept, Quick, Sources, Token, settled
 from app.generator import Turn
@@ -28,13 +28,8 @@ from app.wire import (
     PassageOut,
     SearchIn,
     SearchOut,
-    SpecialistIn,
-    SpecialistOut,
-    SpecialistsOut,
-    SpecialistVersionIn,
 )
 from indexing import store
-from indexing.access import authorise
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Sequence
@@ -44,12 +39,10 @@ if TYPE_CHECKING:
     from app.events import Citation, Event
     from app.metrics import Metrics
     from app.parts import Parts
-    from app.specialists import Specialist
+    from app.specialists import Asker, Specialist
     from indexing.documents import Passage, Scope
 
 router = APIRouter(prefix="/v1", route_class=JsonRoute)
-
-SpecialistName = Annotated[str, Path(max_length=100, description="Name of the specialist.")]
 
 
 def begin(
@@ -59,17 +52,16 @@ def begin(
 
     Raises NotFound, BadRequest or QuestionTooLong at once, while a streamed response can still have a status.
     """
-    chosen = specialist_named(parts, specialist)
-    events = answer(question, scope_of(parts, who), parts, specialist=chosen, history=tuple(turns))
+    asker = asker_of(parts, who)
+    chosen = specialists.DEFAULT if specialist is None else specialist_named(parts, asker, specialist)
+    events = answer(question, asker.scope, parts, specialist=chosen, history=tuple(turns))
     return chosen, metrics.watched(events)
 
 
-def specialist_named(parts: Parts, name: str | None) -> Specialist:
-    """Return the specialist that answers; the built-in one for None. Raises NotFound."""
-    if name is None:
-        return specialists.DEFAULT
+def specialist_named(parts: Parts, asker: Asker, name: str) -> Specialist:
+    """Return the specialist that answers. Raises NotFound, also for one that *asker* may not ask."""
     with parts.catalog.reading() as session:
-        return specialists.specialist(session, name)
+        return specialists.specialist(session, asker, name)
 
 
 @router.post(
@@ -205,96 +197,3 @@ def give_feedback(body: FeedbackIn, parts: PartsHere, who: MayAsk) -> FeedbackOu
         )
         audit.record(session, who.id, "answer.judge", body.answer_id)
     return FeedbackOut(id=stored)
-
-
-@router.get("/specialists", operation_id="list_specialists", tags=["specialists"], summary="List specialists")
-def list_specialists(parts: PartsHere, who: MayRead) -> SpecialistsOut:
-    """Return every specialist in the version that answers; of its sources those that the asker may read."""
-    with reading_as(parts, who) as (session, scope):
-        return _specialists_out(session, scope, specialists.specialists(session))
-
-
-@router.post(
-    "/specialists", operation_id="create_specialist", tags=["specialists"], status_code=201, summary="Create one"
-)
-def create_specialist(body: SpecialistIn, parts: PartsHere, who: MayOperate) -> SpecialistOut:
-    """Create a specialist; it answers at once, also as a model of the OpenAI-compatible routes."""
-    with parts.catalog.transaction() as session:
-        _refuse_others(session, who, body.sources)
-        made = specialists.create_specialist(session, specialists.Specialist(**body.model_dump()))
-        audit.record(session, who.id, "specialist.change", f"{made.name}@{made.version}")
-    return SpecialistOut.model_validate(made)
-
-
-def _refuse_others(session: Session, who: Principal, names: Sequence[str]) -> None:
-    """Raise BadRequest for a source that *who* may not read, as for one that is not there."""
-    specialists.refuse_unknown(names, {s.name for s in store.visible_sources(session, authorise(session, who.id))})
-
-
-@router.get("/specialists/{name}", operation_id="get_specialist", tags=["specialists"], summary="Read one")
-def get_specialist(name: SpecialistName, parts: PartsHere, who: MayRead) -> SpecialistOut:
-    """Return the version that answers; of its sources those that the asker may read."""
-    with reading_as(parts, who) as (session, scope):
-        return _specialists_out(session, scope, [specialists.specialist(session, name)]).specialists[0]
-
-
-@router.delete(
-    "/specialists/{name}", operation_id="delete_specialist", tags=["specialists"], status_code=204, summary="Delete one"
-)
-def delete_specialist(name: SpecialistName, parts: PartsHere, who: MayOperate) -> None:
-    """Delete a specialist with all its versions; the answers that it gave stay."""
-    with parts.catalog.transaction() as session:
-        specialists.delete_specialist(session, name)
-        audit.record(session, who.id, "specialist.delete", name)
-
-
-@router.get(
-    "/specialists/{name}/versions",
-    operation_id="list_specialist_versions",
-    tags=["specialists"],
-    summary="List versions",
-)
-def list_specialist_versions(name: SpecialistName, parts: PartsHere, who: MayRead) -> SpecialistsOut:
-    """Return all versions of one specialist, oldest first; of their sources those that the asker may read."""
-    with reading_as(parts, who) as (session, scope):
-        return _specialists_out(session, scope, specialists.versions(session, name))
-
-
-@router.post(
-    "/specialists/{name}/versions",
-    operation_id="add_specialist_version",
-    tags=["specialists"],
-    status_code=201,
-    summary="Add a version",
-)
-def add_specialist_version(
-    name: SpecialistName, body: SpecialistVersionIn, parts: PartsHere, who: MayOperate
-) -> SpecialistOut:
-    """Store a new version, which answers from now on; earlier ones are kept."""
-    with parts.catalog.transaction() as session:
-        _refuse_others(session, who, body.sources)
-        made = specialists.add_version(session, specialists.Specialist(name=name, **body.model_dump()))
-        audit.record(session, who.id, "specialist.change", f"{name}@{made.version}")
-    return SpecialistOut.model_validate(made)
-
-
-@router.post(
-    "/specialists/{name}/versions/{version}/promote",
-    operation_id="promote_specialist_version",
-    tags=["specialists"],
-    summary="Choose the version that answers",
-)
-def promote_specialist_version(
-    name: SpecialistName, version: Annotated[int, Path(ge=1, lt=2**31)], parts: PartsHere, who: MayOperate
-) -> SpecialistOut:
-    """Make a version the one that answers; a rollback is the promotion of an older one."""
-    with parts.catalog.transaction() as session:
-        chosen = specialists.promote(session, name, version)
-        audit.record(session, who.id, "specialist.promote", f"{name}@{version}")
-    return SpecialistOut.model_validate(chosen)
-
-
-def _specialists_out(session: Session, scope: Scope, found: Sequence[Specialist]) -> SpecialistsOut:
-    visible = {source.name for source in store.visible_sources(session, scope)}
-    shown = [replace(s, sources=tuple(name for name in s.sources if name in visible)) for s in found]
-    return SpecialistsOut(specialists=tuple(SpecialistOut.model_validate(s) for s in shown))

@@ -21,6 +21,7 @@ from fastapi import Depends, Request
 from app import keys
 from app.errors import BadRequest, Forbidden, NotAllowed
 from app.parts import Parts
+from app.specialists import Asker
 from indexing.principals import principal_with_id
 from indexing.tables import LOCAL_PRINCIPAL_ID
 
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
 
     from indexing.documents import Scope
 
-Permission = Literal["ask", "read", "write", "operate", "observe", "admin"]
-#: ask questions and search; read documents and settings of sources; push and delete documents; run syncs and
-#: change sources and specialists; read metrics; give out and revoke keys.
-PERMISSIONS: frozenset[Permission] = frozenset({"ask", "read", "write", "operate", "observe", "admin"})
+Permission = Literal["ask", "read", "curate", "write", "operate", "observe", "admin"]
+#: ask questions and search; read documents and settings of sources; change the specialists that one is a curator of;
+#: push and delete documents; run syncs and change sources and all specialists; read metrics; give out and revoke keys.
+PERMISSIONS: frozenset[Permission] = frozenset({"ask", "read", "curate", "write", "operate", "observe", "admin"})
 #: What a principal of each role may do, on what it may read. A key narrows this; nothing widens it.
 ROLES: dict[str, frozenset[Permission]] = {
-    "reader": frozenset({"ask", "read"}),
-    "operator": frozenset({"ask", "read", "write", "operate", "observe"}),
+    "reader": frozenset({"ask", "read", "curate"}),
+    "operator": frozenset({"ask", "read", "curate", "write", "operate", "observe"}),
     "admin": PERMISSIONS,
 }
 #: Routes that need no permission, with nothing behind them but "it is up".
@@ -133,10 +134,16 @@ def scope_of(parts: Parts, who: Principal) -> Scope:
         return scope
 
 
+def asker_of(parts: Parts, who: Principal) -> Asker:
+    """Return *who* as specialists see them: an operator may ask and change each, others go by its lists."""
+    return Asker(scope_of(parts, who), every="operate" in who.permissions)
+
+
 #: The parameter types of routes.
 PartsHere = Annotated[Parts, Depends(parts_of)]
 MayAsk = Annotated[Principal, Depends(needs("ask"))]
 MayRead = Annotated[Principal, Depends(needs("read"))]
+MayCurate = Annotated[Principal, Depends(needs("curate"))]
 MayWrite = Annotated[Principal, Depends(needs("write"))]
 MayOperate = Annotated[Principal, Depends(needs("operate"))]
 MayObserve = Annotated[Principal, Depends(needs("observe"))]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import typer
 
-from app.cli_open import load_settings, local_scope, open_parts, quiet_logs
+from app.cli_open import load_settings, local_scope, local_specialist, open_parts, quiet_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,15 +34,10 @@ def ask(
     as_json: Json = False,
 ) -> None:
     """Answer a question from the documents, with citations."""
-    from app import specialists
-
     settings = load_settings()
     quiet_logs("error")
     with open_parts(settings) as parts:
-        chosen = specialists.DEFAULT
-        if specialist is not None:
-            with parts.catalog.reading() as session:
-                chosen = specialists.specialist(session, specialist)
+        chosen = local_specialist(parts.catalog, specialist)
         failed = _print_json_answer(parts, question, chosen) if as_json else show_answer(parts, question, chosen)
     if failed:
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli_open import load_settings, local_scope, open_parts, quiet_logs
+from app.cli_open import load_settings, local_scope, local_specialist, open_parts, quiet_logs
 
 if TYPE_CHECKING:
     from app.evaluate import Evaluation
@@ -94,7 +94,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 -- a command's options are its parameter
 
 def _evaluate(wanted: Wanted, specialist: str | None, changed: dict[str, Any]) -> bool:
     with open_parts(load_settings()) as parts:
-        return evaluated(wanted, parts, replace(_specialist(parts, specialist), **changed))
+        return evaluated(wanted, parts, replace(local_specialist(parts.catalog, specialist), **changed))
 
 
 def evaluated(wanted: Wanted, parts: Parts, chosen: Specialist) -> bool:
@@ -148,15 +148,6 @@ def _earlier(path: Path | None) -> Evaluation | None:
     except (OSError, ValueError, RecursionError) as exc:
         raise BadRequest(f"{path} cannot be read: {exc}.", remedy="Name a result of --json.") from exc
     return from_json(stored, str(path))
-
-
-def _specialist(parts: Parts, name: str | None) -> Specialist:
-    from app import specialists
-
-    if name is None:
-        return specialists.DEFAULT
-    with parts.catalog.reading() as session:
-        return specialists.specialist(session, name)
 
 
 def _require_writable(json_file: Path | None, html_file: Path | None, against: Path | None) -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from app.parts import Parts
     from app.settings import AppSettings
+    from app.specialists import Asker, Specialist
     from indexing.db import Catalog
     from indexing.documents import Scope
 
@@ -52,6 +53,29 @@ def local_scope(catalog: Catalog) -> Scope:
 
     with catalog.reading() as session:
         return authorise(session, LOCAL_PRINCIPAL_ID)
+
+
+def local_specialist(catalog: Catalog, name: str | None) -> Specialist:
+    """Return the specialist, the built-in one for None. Raises NotFound, also for one the local user may not ask."""
+    from app import specialists
+    from app.auth import ROLES
+    from indexing.principals import principal_with_id
+    from indexing.tables import LOCAL_PRINCIPAL_ID
+
+    if name is None:
+        return specialists.DEFAULT
+    scope = local_scope(catalog)
+    with catalog.reading() as session:
+        found = principal_with_id(session, LOCAL_PRINCIPAL_ID)
+        every = found is not None and found.state == "active" and "operate" in ROLES[found.role]
+        return specialists.specialist(session, specialists.Asker(scope, every), name)
+
+
+def local_operator(catalog: Catalog) -> Asker:
+    """Return the local user as who may change each specialist: as with sources, whoever can run this command may."""
+    from app.specialists import Asker
+
+    return Asker(local_scope(catalog), every=True)
 
 
 def quiet_logs(level: str = "warning") -> None:

@@ -14,6 +14,7 @@ class Messages:
     open_quote: str
     close_quote: str
     nothing_found: str
+    nothing_public: str  # the same, where answers are made from what everyone may read only
     below_threshold: str
     unsupported: str
 
@@ -24,6 +25,7 @@ ENGLISH = Messages(
     open_quote="“",
     close_quote="”",
     nothing_found="I don't know: nothing in the documents you may read matches this question.",
+    nothing_public="I don't know: nothing in the documents that everyone may read matches this question.",
     below_threshold="I don't know: the documents do not seem to answer this question. The closest passages are listed.",
     unsupported="I don't know: an answer was written, but no passage supports it, so it is not shown. "
     "The closest passages are listed.",
@@ -34,6 +36,7 @@ FRENCH = Messages(
     open_quote="« ",
     close_quote=" »",
     nothing_found="Je ne sais pas : rien ne correspond à cette question dans les documents que vous pouvez lire.",
+    nothing_public="Je ne sais pas : rien ne correspond à cette question dans les documents que tous peuvent lire.",
     below_threshold="Je ne sais pas : les documents ne semblent pas répondre à cette question. "
     "Les passages les plus proches sont indiqués.",
     unsupported="Je ne sais pas : une réponse a été rédigée, mais aucun passage ne l’appuie ; elle n’est pas montrée. "
@@ -46,11 +49,14 @@ def messages(language: str) -> Messages:
     return FRENCH if language == "fr" else ENGLISH
 
 
-def abstention(language: str, reason: str) -> str:
-    """Return the sentence shown for an abstention; *reason* is that of ``app.events.Abstained``."""
+def abstention(language: str, reason: str, *, only_public: bool = False) -> str:
+    """Return the sentence shown for an abstention; *reason* is that of ``app.events.Abstained``.
+
+    *only_public* says that only what everyone may read was searched.
+    """
     wording = messages(language)
     return {
-        "nothing_found": wording.nothing_found,
+        "nothing_found": wording.nothing_public if only_public else wording.nothing_found,
         "below_threshold": wording.below_threshold,
         "unsupported": wording.unsupported,
     }[reason]

@@ -22,7 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from app import specialists
 from app.api_ask import begin, specialist_named
 from app.api_body import JsonRoute
-from app.auth import MayAsk, MayRead, PartsHere  # noqa: TC001 -- FastAPI resolves annotations at run time
+from app.auth import MayAsk, MayRead, PartsHere, asker_of
 from app.errors import BadRequest, NotFound
 from app.events import Abstained, Citations, Done, Failed, Kept, Sources, Token
 from app.generator import Turn
@@ -45,17 +45,18 @@ CHARS_PER_TOKEN = 4
 
 
 @router.get("/models", operation_id="list_models", summary="List models")
-def list_models(parts: PartsHere, _who: MayRead) -> Models:
-    """Return each specialist as a model; ``metier`` answers from every source."""
+def list_models(parts: PartsHere, who: MayRead) -> Models:
+    """Return each specialist that one may ask as a model; ``metier`` answers from every source."""
+    asker = asker_of(parts, who)
     with parts.catalog.reading() as session:
-        return Models(data=tuple(Model(id=s.name) for s in specialists.specialists(session)))
+        return Models(data=tuple(Model(id=s.name) for s in specialists.specialists(session, asker)))
 
 
 @router.get("/models/{name}", operation_id="get_model", summary="Read a model", response_model=Model)
-def get_model(name: Annotated[str, Path(max_length=255)], parts: PartsHere, _who: MayRead) -> Model | Response:
+def get_model(name: Annotated[str, Path(max_length=255)], parts: PartsHere, who: MayRead) -> Model | Response:
     """Return one specialist as a model."""
     try:
-        return Model(id=specialist_named(parts, name).name)
+        return Model(id=specialist_named(parts, asker_of(parts, who), name).name)
     except NotFound:
         return _no_model(name)
 

@@ -59,6 +59,11 @@ def principal(session: Session, name: str) -> PrincipalRecord:
     return found
 
 
+def full_name(found: PrincipalRecord) -> str:
+    """Return the name by which :func:`principal` finds it again."""
+    return found.name if found.issuer == LOCAL or found.kind == "public" else f"{found.issuer}|{found.name}"
+
+
 def checked_role(role: str) -> str:
     """Return *role*. Raises BadRequest for one that there is not."""
     if role not in ROLES:
@@ -99,23 +104,28 @@ def explain(session: Session, who: PrincipalRecord, document_id: int) -> Explana
     if found is None:
         raise NotFound(f"There is no document {document_id}.", remedy="`metier search` shows the ids.")
     uri, source, acl_id = found
-    counting = {who.id: who.name} if who.state == "active" else {}
-    counting |= {group.id: group.name for group in principals.groups_of(session, who.id)}
-    listed = [principals.principal_with_id(session, each) for each in sorted(grants.on_list(session, acl_id))]
-    entries = [each for each in listed if each is not None]
-    through = [
-        each.name
-        for each in entries
-        if each.id in counting or (each.kind == "public" and each.state == "active" and who.state == "active")
-    ]
     return Explanation(
         allowed=acl_id in access.authorise(session, who.id).acl_ids,
         document=uri,
         source=source,
-        through=tuple(through),
-        on_list=tuple(each.name for each in entries),
+        through=counting(session, who, acl_id),
+        on_list=tuple(each.name for each in _entries(session, acl_id)),
         suspended=who.state != "active",
     )
+
+
+def counting(session: Session, who: PrincipalRecord, acl_id: int) -> tuple[str, ...]:
+    """Return the names on an access list that count for *who*: itself, its groups, everyone; none when suspended."""
+    if who.state != "active":
+        return ()
+    mine = {who.id, *(group.id for group in principals.groups_of(session, who.id))}
+    entries = _entries(session, acl_id)
+    return tuple(e.name for e in entries if e.id in mine or (e.kind == "public" and e.state == "active"))
+
+
+def _entries(session: Session, acl_id: int) -> list[PrincipalRecord]:
+    listed = (principals.principal_with_id(session, each) for each in sorted(grants.on_list(session, acl_id)))
+    return [each for each in listed if each is not None]
 
 
 def read_groups(path: Path) -> dict[str, set[str]]:

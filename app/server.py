@@ -10,7 +10,18 @@ import structlog
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from app import api_ask, api_audit, api_documents, api_health, api_keys, api_sources, openai_api, problems, retention
+from app import (
+    api_ask,
+    api_audit,
+    api_documents,
+    api_health,
+    api_keys,
+    api_sources,
+    api_specialists,
+    openai_api,
+    problems,
+    retention,
+)
 from app.audit import Refusals
 from app.ingest import Synchronizations
 from app.metrics import Metrics
@@ -28,6 +39,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 TITLE = "Métier"
+ROUTERS = (api_ask, api_specialists, api_sources, api_documents, api_keys, api_audit, api_health, openai_api)
 DESCRIPTION = """Ask your documents: answers with checked citations, from a program that runs on your own machines.
 
 * `POST /v1/ask` answers a question, whole or as server-sent events; `POST /v1/search` returns passages only.
@@ -71,7 +83,7 @@ def _routes() -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    for module in (api_ask, api_sources, api_documents, api_keys, api_audit, api_health, openai_api):
+    for module in ROUTERS:
         app.include_router(module.router)
     problems.register(app)
     return app

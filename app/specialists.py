@@ -1,20 +1,22 @@
 """Specialists: named, versioned answerers, each for one business function; a version is never changed once written.
 
-The specialist called ``metier`` always exists, without a row: all sources that the asker may read, no
-instructions of its own. Functions take a session and never commit.
+The specialist called ``metier`` always exists, without a row, for everyone: all sources that the asker may read, no
+instructions of its own. Every other one has two access lists: who may ask it, and who may change it. Whoever is on
+neither gets the same answer as for a name that is not there. Functions take a session and never commit.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import BadRequest, Conflict, NotFound
 from app.tables import SpecialistRow, SpecialistVersionRow
+from indexing import grants, store
 from indexing.tables import SourceRow
 
 if TYPE_CHECKING:
@@ -22,10 +24,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from indexing.documents import Scope
+
 DEFAULT_NAME = "metier"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 INSTRUCTIONS_CHARS = 8000
 TOP_K_MOST = 50
+#: Who gets to see the answers: who asks; or everybody, so that they are made from what everyone may read.
+AUDIENCES = ("asker", "public")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +45,46 @@ class Specialist:
     generator: str | None = None  # "reader", or the name of the server's generator
     top_k: int | None = None
     threshold: float | None = None  # least confidence for an answer, 0..1
+    audience: str = "asker"  # one of AUDIENCES; the specialist's, whichever version answers
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who wants a specialist: the access lists that count for them. ``every``: may ask and change each of them."""
+
+    scope: Scope
+    every: bool
 
 
 #: The specialist that answers when none is named.
 DEFAULT = Specialist(DEFAULT_NAME, version=1)
 
 
-def create_specialist(session: Session, wanted: Specialist) -> Specialist:
-    """Store *wanted* as version 1 of a new specialist and return it.
+def may_change(asker: Asker, row: SpecialistRow) -> bool:
+    """Return whether the asker may change this specialist: operators, and its curators."""
+    return asker.every or row.curators_acl_id in asker.scope.acl_ids
 
-    Raises BadRequest when a field cannot be used and Conflict when the name is taken.
+
+def may_ask(asker: Asker, row: SpecialistRow) -> bool:
+    """Return whether the asker may ask this specialist, and so know of it: who is on its list, or may change it."""
+    return row.acl_id in asker.scope.acl_ids or may_change(asker, row)
+
+
+def create_specialist(session: Session, asker: Asker, wanted: Specialist, askers: Collection[int] = ()) -> Specialist:
+    """Store *wanted* as version 1 of a new specialist and return it. Its maker and *askers* may ask it, nobody else.
+
+    Raises BadRequest when a field cannot be used and Conflict when the name is taken. Only for who may operate.
     """
-    _check(session, wanted)
+    _check(session, asker, wanted)
     if wanted.name == DEFAULT_NAME or _row(session, wanted.name) is not None:
         raise Conflict(f"There is already a specialist called {wanted.name}.", remedy="Choose another name.")
-    row = SpecialistRow(name=wanted.name, version=1)
+    row = SpecialistRow(
+        name=wanted.name,
+        version=1,
+        acl_id=grants.interned(session, {asker.scope.principal_id, *askers}),
+        curators_acl_id=grants.interned(session, ()),
+        audience=wanted.audience,
+    )
     try:
         with session.begin_nested():
             session.add(row)
@@ -63,50 +94,50 @@ def create_specialist(session: Session, wanted: Specialist) -> Specialist:
     return _add_version(session, row, wanted, 1)
 
 
-def add_version(session: Session, wanted: Specialist) -> Specialist:
+def add_version(session: Session, asker: Asker, wanted: Specialist) -> Specialist:
     """Store *wanted* as the next version of the specialist of that name, which answers from now on.
 
-    Raises NotFound for an unknown name, Conflict for the built-in one, BadRequest for an unusable field.
+    Sources of the version before that the asker may not read are kept: they are neither shown to them nor theirs to
+    take away. The audience stays as it is. Raises NotFound for a name that the asker may not change, Conflict for the
+    built-in one, BadRequest for an unusable field.
     """
-    _check(session, wanted)
-    row = _existing(session, wanted.name)
+    row = row_to_change(session, asker, wanted.name)
+    _check(session, asker, wanted)
     newest = session.scalar(
         select(func.max(SpecialistVersionRow.version)).where(SpecialistVersionRow.specialist_id == row.id)
     )
     version = (newest or 0) + 1
-    stored = _add_version(session, row, wanted, version)
-    session.execute(update(SpecialistRow).where(SpecialistRow.id == row.id).values(version=version))
+    kept = _hidden_sources(session, asker, _version(session, row, row.version))
+    stored = _add_version(session, row, replace(wanted, sources=(*wanted.sources, *kept)), version)
+    row.version = version
+    session.flush()
     return stored
 
 
-def promote(session: Session, name: str, version: int) -> Specialist:
+def promote(session: Session, asker: Asker, name: str, version: int) -> Specialist:
     """Make *version* the one that answers (a rollback is a promotion of an older one) and return it."""
-    row = _existing(session, name)
-    chosen = specialist(session, name, version)
-    session.execute(update(SpecialistRow).where(SpecialistRow.id == row.id).values(version=version))
+    row = row_to_change(session, asker, name)
+    chosen = _version(session, row, version)
+    row.version = version
+    session.flush()
     return chosen
 
 
-def specialist(session: Session, name: str, version: int | None = None) -> Specialist:
-    """Return the version that answers, or the given one. Raises NotFound for an unknown name or version."""
+def specialist(session: Session, asker: Asker, name: str, version: int | None = None) -> Specialist:
+    """Return the version that answers, or the given one.
+
+    Raises NotFound for a name that is unknown or that the asker may not ask, and for an unknown version.
+    """
     if name == DEFAULT_NAME and version in (None, DEFAULT.version):
         return DEFAULT
-    wanted = SpecialistRow.version if version is None else version
-    found = session.scalars(
-        select(SpecialistVersionRow)
-        .join(SpecialistRow, SpecialistRow.id == SpecialistVersionRow.specialist_id)
-        .where(SpecialistRow.name == name, SpecialistVersionRow.version == wanted)
-    ).one_or_none()
-    if found is None:
-        what = f"specialist called {name}" if version is None else f"version {version} of a specialist called {name}"
-        raise NotFound(f"There is no {what}.", remedy="`metier specialist list` shows those that exist.")
-    return _record(name, found)
+    row = _row_to_ask(session, asker, name)
+    return _version(session, row, row.version if version is None else version)
 
 
-def specialists(session: Session) -> list[Specialist]:
-    """Return every specialist in the version that answers, the built-in one first, then by name."""
+def specialists(session: Session, asker: Asker) -> list[Specialist]:
+    """Return each specialist that the asker may ask in the version that answers: the built-in one, then by name."""
     rows = session.execute(
-        select(SpecialistRow.name, SpecialistVersionRow)
+        select(SpecialistRow, SpecialistVersionRow)
         .join(
             SpecialistVersionRow,
             (SpecialistVersionRow.specialist_id == SpecialistRow.id)
@@ -114,44 +145,88 @@ def specialists(session: Session) -> list[Specialist]:
         )
         .order_by(SpecialistRow.name)
     )
-    return [DEFAULT, *(_record(name, row) for name, row in rows)]
+    return [DEFAULT, *(_record(row, version) for row, version in rows if may_ask(asker, row))]
 
 
-def versions(session: Session, name: str) -> list[Specialist]:
-    """Return all versions of one specialist, oldest first. Raises NotFound for an unknown name."""
+def versions(session: Session, asker: Asker, name: str) -> list[Specialist]:
+    """Return all versions of one specialist, oldest first. Raises NotFound, also for one that may not be asked."""
     if name == DEFAULT_NAME:
         return [DEFAULT]
-    row = _existing(session, name)
+    row = _row_to_ask(session, asker, name)
     found = session.scalars(
         select(SpecialistVersionRow)
         .where(SpecialistVersionRow.specialist_id == row.id)
         .order_by(SpecialistVersionRow.version)
     )
-    return [_record(name, each) for each in found]
+    return [_record(row, each) for each in found]
 
 
-def delete_specialist(session: Session, name: str) -> None:
+def delete_specialist(session: Session, asker: Asker, name: str) -> None:
     """Delete a specialist and its versions; answers that it gave stay. Raises NotFound or Conflict (built in)."""
-    row = _existing(session, name)
+    row = row_to_change(session, asker, name)
     session.execute(delete(SpecialistVersionRow).where(SpecialistVersionRow.specialist_id == row.id))
     session.execute(delete(SpecialistRow).where(SpecialistRow.id == row.id))
+
+
+def row_to_change(session: Session, asker: Asker, name: str) -> SpecialistRow:
+    """Return the specialist's row for whoever may change it.
+
+    Raises NotFound, in the same words for one that is not there and for one that the asker may not change; Conflict for
+    the built-in one, which nobody may.
+    """
+    if name == DEFAULT_NAME and asker.every:
+        raise Conflict(f"The specialist {DEFAULT_NAME} is built in.", remedy="Create another one and change that.")
+    row = _row(session, name)
+    if row is None or not may_change(asker, row):
+        raise NotFound(f"There is no specialist called {name} that you may change.", remedy=_LISTED)
+    return row
+
+
+_LISTED = "`metier specialist list` and GET /v1/specialists show those that there are."
+
+
+def _row_to_ask(session: Session, asker: Asker, name: str) -> SpecialistRow:
+    row = _row(session, name)
+    if row is None or not may_ask(asker, row):
+        raise NotFound(f"There is no specialist called {name}.", remedy=_LISTED)
+    return row
 
 
 def _row(session: Session, name: str) -> SpecialistRow | None:
     return session.scalars(select(SpecialistRow).where(SpecialistRow.name == name)).one_or_none()
 
 
-def _existing(session: Session, name: str) -> SpecialistRow:
-    if name == DEFAULT_NAME:
-        raise Conflict(f"The specialist {DEFAULT_NAME} is built in.", remedy="Create another one and change that.")
-    row = _row(session, name)
-    if row is None:
-        raise NotFound(f"There is no specialist called {name}.", remedy="`metier specialist list` shows those.")
-    return row
+def _version(session: Session, row: SpecialistRow, version: int) -> Specialist:
+    found = session.scalars(
+        select(SpecialistVersionRow).where(
+            SpecialistVersionRow.specialist_id == row.id, SpecialistVersionRow.version == version
+        )
+    ).one_or_none()
+    if found is None:
+        remedy = f"`metier specialist show {row.name}` and GET /v1/specialists/{row.name}/versions list them."
+        raise NotFound(f"There is no version {version} of the specialist {row.name}.", remedy=remedy)
+    return _record(row, found)
 
 
-def _check(session: Session, wanted: Specialist) -> None:
-    """Raise BadRequest that names the field that cannot be used."""
+def _readable_sources(session: Session, asker: Asker) -> set[str]:
+    return {source.name for source in store.visible_sources(session, asker.scope)}
+
+
+def shown_to(session: Session, asker: Asker, found: Collection[Specialist]) -> list[Specialist]:
+    """Return *found* as the asker may see them: without the names of sources that the asker may not read."""
+    readable = _readable_sources(session, asker)
+    return [replace(each, sources=tuple(name for name in each.sources if name in readable)) for each in found]
+
+
+def _hidden_sources(session: Session, asker: Asker, now: Specialist) -> list[str]:
+    """Return the sources of a version that exist, and that the asker may not read."""
+    existing = set(session.scalars(select(SourceRow.name).where(SourceRow.name.in_(now.sources))))
+    hidden = existing - _readable_sources(session, asker)
+    return [name for name in now.sources if name in hidden]
+
+
+def _check(session: Session, asker: Asker, wanted: Specialist) -> None:
+    """Raise BadRequest that names the field that cannot be used. A source that one may not read is as none."""
     if not _NAME.fullmatch(wanted.name):
         raise BadRequest(
             f"{wanted.name!r} cannot name a specialist.",
@@ -163,15 +238,17 @@ def _check(session: Session, wanted: Specialist) -> None:
         raise BadRequest(f"top_k is {wanted.top_k}.", remedy=f"Use 1 to {TOP_K_MOST}.")
     if wanted.threshold is not None and not 0 <= wanted.threshold <= 1:
         raise BadRequest(f"threshold is {wanted.threshold}.", remedy="Use 0 to 1.")
-    known = set(session.scalars(select(SourceRow.name).where(SourceRow.name.in_(wanted.sources))))
-    refuse_unknown(wanted.sources, known)
-
-
-def refuse_unknown(names: Collection[str], known: Collection[str]) -> None:
-    """Raise BadRequest for names of sources that are not among the *known*."""
-    missing = [name for name in names if name not in known]
+    check_audience(wanted.audience)
+    readable = _readable_sources(session, asker) if wanted.sources else set()
+    missing = [name for name in wanted.sources if name not in readable]
     if missing:
-        raise BadRequest(f"There is no source called {', '.join(missing)}.", remedy="`metier sources list` shows them.")
+        raise BadRequest(f"There is no source called {', '.join(missing)}.", remedy="Name sources that you may read.")
+
+
+def check_audience(audience: str) -> None:
+    """Raise BadRequest unless it is one of AUDIENCES."""
+    if audience not in AUDIENCES:
+        raise BadRequest(f"There is no audience called {audience!r}.", remedy=f"Use {' or '.join(AUDIENCES)}.")
 
 
 def _add_version(session: Session, row: SpecialistRow, wanted: Specialist, version: int) -> Specialist:
@@ -186,16 +263,17 @@ def _add_version(session: Session, row: SpecialistRow, wanted: Specialist, versi
     )
     session.add(stored)
     session.flush()
-    return _record(wanted.name, stored)
+    return _record(row, stored)
 
 
-def _record(name: str, row: SpecialistVersionRow) -> Specialist:
+def _record(row: SpecialistRow, version: SpecialistVersionRow) -> Specialist:
     return Specialist(
-        name=name,
-        version=row.version,
-        sources=tuple(row.sources),
-        instructions=row.instructions,
-        generator=row.generator,
-        top_k=row.top_k,
-        threshold=row.threshold,
+        name=row.name,
+        version=version.version,
+        sources=tuple(version.sources),
+        instructions=version.instructions,
+        generator=version.generator,
+        top_k=version.top_k,
+        threshold=version.threshold,
+        audience=row.audience,
     )

@@ -22,6 +22,9 @@ class SpecialistRow(Table):
     name: Mapped[str] = mapped_column(String(100), unique=True)
     version: Mapped[int] = mapped_column(Integer)  # the one that answers
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    acl_id: Mapped[int] = mapped_column(ForeignKey("acl.id"))  # who may ask it, and see that it exists
+    curators_acl_id: Mapped[int] = mapped_column(ForeignKey("acl.id"))  # who may change it without being operator
+    audience: Mapped[str] = mapped_column(String(16), server_default="asker")  # asker | public: who gets to see answers
 
 
 class SpecialistVersionRow(Table):

@@ -221,51 +221,6 @@ class FeedbackOut(Wire):
     id: int
 
 
-# Specialists
-
-
-class SpecialistVersionIn(Wire):
-    """What a version of a specialist says; None means: the server's setting."""
-
-    model_config = example(sources=["handbook"], instructions="Answer for the HR team.", top_k=8)
-
-    sources: tuple[Name, ...] = Field((), max_length=100, description="Names of sources; all when empty.")
-    instructions: Annotated[Text, Field(max_length=8000)] = ""
-    generator: Annotated[Text, Field(max_length=255)] | None = None
-    top_k: int | None = Field(None, ge=1, le=50)
-    threshold: float | None = Field(None, ge=0, le=1, description="Least confidence for an answer.")
-
-
-class SpecialistIn(SpecialistVersionIn):
-    """A new specialist."""
-
-    model_config = example(name="hr", sources=["handbook"], instructions="Answer for the HR team.")
-
-    name: Text = Field(max_length=NAME_CHARS, description="Small letters, digits, dots, hyphens, underscores.")
-
-
-class SpecialistOut(Wire):
-    """One version of one specialist."""
-
-    model_config = example(
-        name="hr", version=1, sources=["handbook"], instructions="", generator=None, top_k=None, threshold=None
-    )
-
-    name: str
-    version: int
-    sources: tuple[str, ...]
-    instructions: str
-    generator: str | None
-    top_k: int | None
-    threshold: float | None
-
-
-class SpecialistsOut(Wire):
-    """Specialists, each in the version that answers; or all versions of one."""
-
-    specialists: tuple[SpecialistOut, ...]
-
-
 # Health
 
 

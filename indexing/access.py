@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from indexing import store
+from indexing import principals, store
 from indexing.documents import Scope
+from indexing.tables import EVERYONE
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
-def authorise(session: Session, principal_id: int) -> Scope:
-    """Return the scope of *principal_id*; one that reads nothing if it is unknown or not active."""
-    return Scope(principal_id, store.readable_acl_ids(session, principal_id))
+def authorise(session: Session, principal_id: int, *, only_public: bool = False) -> Scope:
+    """Return the scope of *principal_id*; one that reads nothing if it is unknown or not active.
+
+    With *only_public* it holds no more than what everyone may read, whoever asks.
+    """
+    acl_ids = store.readable_acl_ids(session, principal_id)
+    if only_public:
+        everyone = principals.principal_named(session, EVERYONE)
+        acl_ids &= frozenset() if everyone is None else store.readable_acl_ids(session, everyone.id)
+    return Scope(principal_id, acl_ids, only_public)

@@ -117,12 +117,15 @@ class Chunk:
 class Scope:
     """Who asks, and the access lists that this principal may read. Empty lists mean: nothing.
 
+    ``only_public``: of those, only the lists that everyone is on, for an answer that others get to see too.
+
     Only ``indexing.access.authorise`` builds one (a test looks). Every read that can return text, titles
     or counts takes one; there is no "None means all".
     """
 
     principal_id: int
     acl_ids: frozenset[int]
+    only_public: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 LEAVE = "# Leave policy\n\nEvery employee has 25 days of paid leave a year.\n\nAsk your manager two weeks ahead."
 CONGES = "# Congés\n\nChaque salarié a droit à 25 jours de congés payés par an."
 QUESTION = "How many days of paid leave does every employee have?"
-#: Answers whatever the confidence is: the fakes' confidence means nothing.
-BOLD = {"name": "bold", "threshold": 0}
+#: Answers everyone, whatever the confidence is: the fakes' confidence means nothing.
+BOLD = {"name": "bold", "threshold": 0, "askers": ["everyone"]}
 
 
 @dataclass

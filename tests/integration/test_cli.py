@@ -167,6 +167,52 @@ def test_a_specialist_is_created_shown_and_deleted(metier, folder):
     assert "hr" in error_of(metier("specialist", "show", "hr"))
 
 
+def test_who_may_ask_a_specialist_is_granted_explained_and_revoked(metier):
+    for name, kind in (("ann", "user"), ("bob", "user"), ("staff", "group")):
+        metier("people", "add", name, "--kind", kind)
+    metier("people", "join", "staff", "ann")
+    assert metier("specialist", "create", "hr", "--asker", "bob")[0] == 0
+    assert "bob may ask hr, through: bob." in metier("specialist", "explain", "bob", "hr")[1]
+    assert (
+        "ann may not ask hr. May ask it: bob, local. Curators: nobody."
+        in metier("specialist", "explain", "ann", "hr")[1]
+    )
+
+    assert metier("specialist", "grant", "hr", "staff")[0] == 0
+    assert "ann may ask hr, through: staff." in metier("specialist", "explain", "ann", "hr")[1]
+    metier("specialist", "curator", "hr", "ann")
+    metier("specialist", "audience", "hr", "public")
+    assert "ann may ask and change hr, through: staff, ann." in metier("specialist", "explain", "ann", "hr")[1]
+    told = metier("specialist", "access", "hr")[1]
+    assert "May ask hr: bob, local, staff. Curators: ann." in told
+    assert "It answers from what everyone may read, whoever asks." in told
+
+    metier("specialist", "revoke", "hr", "staff")
+    metier("specialist", "curator", "hr", "ann", "--remove")
+    assert json.loads(metier("specialist", "access", "hr", "--json")[1]) == {
+        "askers": ["bob", "local"],
+        "curators": [],
+        "audience": "public",
+    }
+    assert "Not on the list: staff" in error_of(metier("specialist", "revoke", "hr", "staff"))
+    assert "audience belong to the specialist" in error_of(
+        metier("specialist", "create", "hr", "--new-version", "--audience", "public")
+    )
+
+
+@pytest.mark.parametrize("command", [("ask", "x"), ("evaluate", "golden.jsonl")])
+def test_a_local_user_who_is_no_operator_asks_only_the_specialists_that_are_granted(metier, tmp_path, command):
+    (tmp_path / "golden.jsonl").write_text('{"question": "x", "documents": ["a.md"]}\n', encoding="utf-8")
+    metier("specialist", "create", "hr")
+    metier("specialist", "revoke", "hr", "local")
+    metier("people", "role", "local", "reader")
+
+    code, _, said = metier(*command, "--specialist", "hr")
+
+    assert code != 0
+    assert "There is no specialist called hr." in said
+
+
 def test_runs_and_failures_are_empty_at_first(metier):
     assert json.loads(metier("runs", "--json")[1]) == []
     assert "No runs yet" in metier("runs")[2]

@@ -1,14 +1,17 @@
 """Every door, asked by everybody, after every change: whoever may not read a document never receives a word of it.
 
 A small model, dictionaries and sets, says who may read which source. Each document's name, title and text hold a word
-of its own. After every step each user asks at each door, and what comes back is searched for the words of all documents
-that the model forbids; whatever it allows must be in the list of documents (the method of Cedar's differential tests:
+of its own, and so do the names of specialists. After every step each user asks at each door, and what comes back is
+searched for the words of all documents and specialists that the model forbids; whatever it allows must be in the lists.
+A specialist that one may not ask must look like one that is not there, and a public one tell nobody a word that is not
+public (the method of Cedar's differential tests:
 Cutler et al., "Cedar", OOPSLA 2024).
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 from contextlib import ExitStack
@@ -18,20 +21,42 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from app import keys, people
+from app import keys, people, specialists_access
 from app.settings import AppSettings
+from app.specialists import Asker
 from indexing import principals, runs, store
+from indexing.access import authorise
 from indexing.documents import Failure
+from indexing.tables import LOCAL_PRINCIPAL_ID
 from tests.faces import face
 
 USERS, GROUPS, SOURCES = ("ann", "bob", "eve"), ("staff", "board", "press"), ("hr", "law", "it")
+SPECIALISTS, ABSENT = ("qvsaleszk", "qvlegalzk", "qvboardzk"), "qvabsenzk"
+KEY = {"ask", "read", "curate", "observe"}  # without "operate": their owners go by the lists of specialists
 QUESTION = "How many days of paid leave does every employee have?"
 #: Checks in all: one is one forbidden word looked for in what one door returned to one user after one step.
 CHECKS = max(100_000, 100 * int(os.environ.get("METIER_TEST_EXAMPLES") or 0))
 checked = itertools.count()
+LISTS = ("sources", "runs", "failures", "documents", "specialists", "models")
+#: The doors at which a specialist is named, and the lists that open each.
+ASK = json.dumps({"question": QUESTION, "specialist": "NAME"})
+CHAT = json.dumps({"model": "NAME", "messages": [{"role": "user", "content": QUESTION}]})
+DOORS = (
+    (("POST", "/v1/ask", ASK), "askers", "curators"),
+    (("POST", "/v1/chat/completions", CHAT), "askers", "curators"),
+    (("GET", "/v1/models/NAME", None), "askers", "curators"),
+    (("GET", "/v1/specialists/NAME", None), "askers", "curators"),
+    (("GET", "/v1/specialists/NAME/versions", None), "askers", "curators"),
+    (("POST", "/v1/specialists/NAME/versions/1/promote", None), "curators"),
+    (("GET", "/v1/specialists/NAME/access", None), "curators"),
+)
 
-user, group, source = (st.sampled_from(names) for names in (USERS, GROUPS, SOURCES))
-anyone = st.sampled_from((*USERS, *GROUPS))
+user, group, source, named = (st.sampled_from(names) for names in (USERS, GROUPS, SOURCES, SPECIALISTS))
+anyone, which = st.sampled_from((*USERS, *GROUPS)), st.sampled_from(("askers", "curators"))
+
+
+def operator(session):
+    return Asker(authorise(session, LOCAL_PRINCIPAL_ID), every=True)
 
 
 class Company(RuleBasedStateMachine):
@@ -49,21 +74,30 @@ class Company(RuleBasedStateMachine):
         with self.face.parts.catalog.transaction() as session:
             for name in USERS:
                 made = principals.add_principal(session, "user", name, role="operator")
-                self.keys[name] = keys.create_key(session, made, {"ask", "read", "write", "operate", "observe"})[1]
+                self.keys[name] = keys.create_key(session, made, KEY)[1]
             for name in GROUPS:
                 principals.add_principal(session, "group", name)
         for name in SOURCES:
             self.ids[name] = self.face.add_source(name)
-        assert self.face.http.post("/v1/specialists", json={"name": "bold", "threshold": 0}).status_code == 201
+        for name, audience in (("bold", "asker"), ("public", "public"), *((each, "asker") for each in SPECIALISTS)):
+            askers = [] if name in SPECIALISTS else ["everyone"]
+            body = {"name": name, "threshold": 0, "audience": audience, "askers": askers, "instructions": name}
+            assert self.face.http.post("/v1/specialists", json=body).status_code == 201
         for name in SOURCES * 15:
             self.push(name)
         self.groups: dict[str, set[str]] = {name: set() for name in GROUPS}
         self.lists: dict[str, set[str]] = {name: set() for name in SOURCES}
+        self.askers: dict[tuple[str, str], set[str]] = {
+            (name, each): set() for name in SPECIALISTS for each in ("askers", "curators")
+        }
+        self.turns = itertools.count()
         self.suspended = set()
         for name, member in (("staff", "board"), ("board", "ann"), ("press", "bob")):
             self.join(name, member)
         for name, listed in (("hr", "staff"), ("law", "press"), ("it", "everyone")):
             self.grant(name, listed)
+        for name, each, listed in (("qvsaleszk", "askers", "staff"), ("qvlegalzk", "curators", "bob")):
+            self.put_on_list(name, each, listed)
 
     def teardown(self):
         if hasattr(self, "stack"):
@@ -82,6 +116,14 @@ class Company(RuleBasedStateMachine):
         counting = self.counting(name)
         everyone = {"everyone"} if counting else set()
         return {s for s, listed in self.lists.items() if listed & (counting | everyone)}
+
+    def public(self):
+        return {s for s, listed in self.lists.items() if "everyone" in listed}
+
+    def may(self, name, specialist, *lists):
+        counting = self.counting(name)
+        everyone = {"everyone"} if counting else set()
+        return any(self.askers[specialist, each] & (counting | everyone) for each in lists)
 
     # --- what happens ---
 
@@ -105,6 +147,21 @@ class Company(RuleBasedStateMachine):
         record = self.record(name)
         self.changed(lambda session, _: people.revoke(session, record, [listed]))
         self.lists[name].remove(listed)
+
+    @rule(name=named, each=which, listed=st.sampled_from((*USERS, *GROUPS, "everyone")))
+    def let_ask_or_curate(self, name, each, listed):
+        self.put_on_list(name, each, listed)
+
+    def put_on_list(self, name, each, listed):
+        self.changed(lambda s, _: specialists_access.put_on_list(s, operator(s), name, each, [listed]))
+        self.askers[name, each].add(listed)
+
+    @rule(name=named, each=which, data=st.data())
+    def take_off_list(self, name, each, data):
+        assume(self.askers[name, each])
+        listed = data.draw(st.sampled_from(sorted(self.askers[name, each])))
+        self.changed(lambda s, _: specialists_access.take_off_list(s, operator(s), name, each, [listed]))
+        self.askers[name, each].remove(listed)
 
     def record(self, name):
         with self.face.parts.catalog.reading() as session:
@@ -177,14 +234,53 @@ class Company(RuleBasedStateMachine):
             readable = self.readable(name)
             forbidden = [word for word, (where, _) in self.documents.items() if where not in readable]
             hidden = [f'"{s}"' for s in SOURCES if s not in readable]
+            asks = [s for s in SPECIALISTS if self.may(name, s, "askers", "curators")]
+            hidden += [s for s in SPECIALISTS if s not in asks]
             mine = [w for w, (where, uri) in self.documents.items() if where in readable and uri.startswith("hr/")]
             for door, text in self.asked(name):
                 if door == "GET /v1/documents":
                     assert [word for word in mine if word not in text] == [], (name, "may read what is not listed")
+                if door in {"GET /v1/specialists", "GET /v1/models"} and name not in self.suspended:
+                    assert [s for s in asks if s not in text] == [], (name, "may ask what is not listed")
                 leaked = [word for word in (*forbidden, *hidden) if word in text]
                 assert leaked == [], (name, door, text[:500])
                 for _ in (*forbidden, *hidden):
                     next(checked)
+
+    @invariant()
+    def a_specialist_that_one_may_not_ask_looks_like_one_that_is_not_there(self):
+        if not hasattr(self, "face"):
+            return
+        for name in set(USERS) - self.suspended:
+            turn = next(self.turns)
+            specialist = SPECIALISTS[turn % len(SPECIALISTS)]
+            body, *lists = DOORS[turn // len(SPECIALISTS) % len(DOORS)]
+            seen = self.at_door(name, specialist, body)
+            if self.may(name, specialist, *lists):
+                assert seen[0] != 404, (name, specialist, body, seen)
+            else:
+                assert seen[0] == 404, (name, specialist, body, seen)
+                assert seen == self.at_door(name, ABSENT, body)
+            next(checked)
+
+    def at_door(self, name, specialist, door):
+        method, path, body = (part.replace("NAME", specialist) if part else part for part in door)
+        headers = {"Authorization": f"Bearer {self.keys[name]}", "Content-Type": "application/json"}
+        response = self.face.http.request(method, path, content=body, headers=headers)
+        return response.status_code, response.text.replace(specialist, "NAME")
+
+    @invariant()
+    def a_public_specialist_tells_nobody_a_word_that_is_not_public(self):
+        if not hasattr(self, "face"):
+            return
+        public = self.public()
+        private = [word for word, (where, _) in self.documents.items() if where not in public]
+        for name in set(USERS) - self.suspended:
+            mine, body = {"Authorization": f"Bearer {self.keys[name]}"}, {"question": QUESTION, "specialist": "public"}
+            text = self.face.http.post("/v1/ask", json=body, headers=mine).text
+            assert [word for word in private if word in text] == [], (name, text[:500])
+            for _ in private:
+                next(checked)
 
     def asked(self, name):
         """Yield each door's name, and all that it returned to this user."""
@@ -197,7 +293,7 @@ class Company(RuleBasedStateMachine):
             ("POST", "/v1/search", {"question": QUESTION, "top_k": 50}),
             ("POST", "/v1/chat/completions", chat),
             ("POST", "/v1/chat/completions", chat | {"stream": True}),
-            *(("GET", f"/v1/{what}", None) for what in ("sources", "runs", "failures", "documents", "specialists")),
+            *(("GET", f"/v1/{what}", None) for what in LISTS),
             ("GET", "/metrics", None),
         ]
         for word, (where, uri) in list(self.documents.items())[-2:]:

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from app import keys
+from app import keys, specialists_access
 from app.auth import OPEN_ROUTES, PERMISSIONS, ROLES
 from app.server import create_app, openapi_document
+from app.specialists import Asker
 from app.tables import ApiKeyRow
 from indexing import principals
-from indexing.tables import utc_now
+from indexing.access import authorise
+from indexing.tables import LOCAL_PRINCIPAL_ID, utc_now
 from tests.faces import face
 
 ROOT = Path(__file__).parent.parent.parent
@@ -45,7 +47,7 @@ def described():
 
 class Filler(dict):  # type: ignore[type-arg]
     def __missing__(self, key):
-        return "metier" if key == "name" else "1"
+        return SPECIALIST if key == "name" else "1"
 
 
 @pytest.fixture
@@ -93,8 +95,21 @@ IDENTITIES: dict[str, tuple[str | None, frozenset[str]]] = {
     "operator with a key for metrics": ("operator", frozenset({"observe"})),
     "reader with a key to read": ("reader", ROLES["reader"]),
     "reader with a key for everything": ("reader", PERMISSIONS),
+    "curator of it": ("reader", PERMISSIONS),
+    "curator of it with a key to read": ("reader", frozenset({"ask", "read"})),
+    "curator of another": ("reader", PERMISSIONS),
     "operator": ("operator", PERMISSIONS),
     "admin": ("admin", PERMISSIONS),
+}
+#: The specialist in the paths below, and who may ask and change it; operators may too.
+SPECIALIST = "sales"
+MAY_ASK = {"curator of it", "curator of it with a key to read", "operator", "admin"}
+MAY_CURATE = {"curator of it", "operator", "admin"}
+MASTER = {"Authorization": "Bearer right-token"}
+#: Without a body these would be refused before anybody looks at who asks for which specialist.
+BODIES = {
+    ("POST", "/v1/specialists/{name}/versions"): {"instructions": "Be brief."},
+    ("PUT", "/v1/specialists/{name}/access"): {"askers": []},
 }
 REFUSED = {"anonymous", "wrong token", "suspended", "revoked", "expired"}
 
@@ -119,9 +134,36 @@ def headers_of(catalog):
     return found
 
 
+def make_specialists(guarded):
+    """Make the specialist of the paths, and another with another curator, unless they are there."""
+    for name, curators in ((SPECIALIST, ["curator of it", "curator of it with a key to read"]), ("other", [])):
+        if guarded.http.post("/v1/specialists", json={"name": name}, headers=MASTER).status_code != 201:
+            continue
+        with guarded.parts.catalog.transaction() as session:
+            me = Asker(authorise(session, LOCAL_PRINCIPAL_ID), every=True)
+            listed = curators or ["curator of another"]
+            specialists_access.put_on_list(session, me, name, "curators", listed)
+
+
+def expected_of(template, permissions, identity, status):
+    """Whether the status is right for this identity at this route."""
+    role, given = IDENTITIES[identity]
+    if template in OPEN_ROUTES:
+        return status in {200, 503}
+    if identity in REFUSED or role is None:
+        return status == 401
+    if not permissions <= ROLES[role] & given:
+        return status == 403
+    if "{name}" not in template:
+        return status not in {401, 403}
+    allowed = MAY_ASK if permissions == {"read"} else MAY_CURATE
+    return (status not in {401, 403, 404}) if identity in allowed else status == 404
+
+
 def test_every_route_lets_in_who_has_its_permission_and_nobody_else(guarded):
     """The table of routes and identities, made of the routes that there are: no wrong allow, no wrong deny."""
     headers = headers_of(guarded.parts.catalog)
+    make_specialists(guarded)
     needed = {
         (method, route.path): permissions_of(route.dependant)
         for route in routes_of(create_app(guarded.parts).router)
@@ -130,15 +172,12 @@ def test_every_route_lets_in_who_has_its_permission_and_nobody_else(guarded):
     wrong = []
     for (method, template), permissions in sorted(needed.items()):
         path = template.replace("{source_id}", "1").replace("{uri:path}", "x.md").format_map(Filler())
-        for identity, (role, given) in IDENTITIES.items():
-            status = guarded.http.request(method, path, headers=headers[identity]).status_code
-            if template in OPEN_ROUTES:
-                expected = status in {200, 503}
-            elif identity in REFUSED or role is None:
-                expected = status == 401
-            else:
-                expected = status not in {401, 403} if permissions <= ROLES[role] & given else status == 403
-            if not expected:
+        for identity in IDENTITIES:
+            body = BODIES.get((method, template))
+            status = guarded.http.request(method, path, json=body, headers=headers[identity]).status_code
+            if (method, template) == ("DELETE", "/v1/specialists/{name}"):
+                make_specialists(guarded)
+            if not expected_of(template, permissions, identity, status):
                 wrong.append((method, template, identity, status))
 
     assert wrong == []
