@@ -88,6 +88,17 @@ def principal_named(session: Session, name: str, issuer: str = LOCAL) -> Princip
     return None if row is None else PrincipalRecord(*row)
 
 
+def principal_called(session: Session, name: str, issuer: str = LOCAL) -> PrincipalRecord | None:
+    """Return the principal that *name* means to *issuer*, or None.
+
+    Those of this program may say "issuer|name" for somebody of an identity provider; nobody else speaks for others.
+    """
+    if issuer == LOCAL:
+        of, _, subject = name.rpartition("|")
+        return principal_named(session, subject, of or LOCAL)
+    return principal_named(session, name, issuer)
+
+
 def principal_with_id(session: Session, principal_id: int) -> PrincipalRecord | None:
     """Return the principal, or None."""
     row = session.execute(select(*_COLUMNS).where(PRINCIPAL.c.id == principal_id)).one_or_none()
@@ -141,6 +152,14 @@ def groups_of(session: Session, principal_id: int) -> list[PrincipalRecord]:
     counted = counted_groups(principal_id)
     query = select(*_COLUMNS).join(counted, counted.c.id == PRINCIPAL.c.id).where(PRINCIPAL.c.id != principal_id)
     return [PrincipalRecord(*row) for row in session.execute(query.order_by(PRINCIPAL.c.external_id))]
+
+
+def counting(session: Session, principal_id: int) -> frozenset[int]:
+    """Return the principal, its groups and everyone: whoever on an access list lets it read; nobody if not active."""
+    counted = counted_groups(principal_id)
+    found = frozenset(session.execute(select(counted.c.id)).scalars())
+    public = select(PRINCIPAL.c.id).where(PRINCIPAL.c.kind == "public", PRINCIPAL.c.state == "active")
+    return found | frozenset(session.execute(public).scalars()) if found else found
 
 
 def _above(session: Session, principal_id: int) -> set[int]:
