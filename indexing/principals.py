@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from indexing import changelog
 from indexing.db import insert_missing
@@ -76,6 +76,13 @@ def add_principal(
 def principals(session: Session) -> list[PrincipalRecord]:
     """Return all, by kind and name."""
     return [PrincipalRecord(*r) for r in session.execute(select(*_COLUMNS).order_by(_COLUMNS[1], _COLUMNS[3]))]
+
+
+def some_principals(session: Session, count: int) -> list[int]:
+    """Return up to *count* users and services who are active, drawn anew each time."""
+    p = PRINCIPAL.c
+    query = select(p.id).where(p.kind.in_(("user", "service")), p.state == "active")
+    return list(session.execute(query.order_by(func.random()).limit(count)).scalars())
 
 
 def principal_named(session: Session, name: str, issuer: str = LOCAL) -> PrincipalRecord | None:
