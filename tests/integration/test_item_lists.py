@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import update
 
-from app import people
+from app import keys, people
 from app.settings import AppSettings
 from indexing import db, grants, principals, runs, store
 from indexing.access import authorise
@@ -24,6 +24,7 @@ from indexing.pipeline import push_document, sync_source
 from indexing.plan import plan_source, visible_plan
 from indexing.tables import LOCAL_PRINCIPAL_ID, SourceRow, utc_now
 from indexing.testing import FakeSource
+from tests.faces import face, wait_until
 from tests.worlds import World
 
 EXAMPLES = int(os.environ.get("METIER_TEST_EXAMPLES") or 6)
@@ -279,6 +280,77 @@ def test_a_list_that_is_pushed_while_a_run_goes_on_is_newer_than_the_run_s_listi
     slow = replace(world.indexing, kinds={"push": lambda record, catalog: Slow()})
     assert sync_source(slow, world.source).relisted == 0
     assert (read_by(world, "ann"), read_by(world, "bob")) == (set(), {"a"})
+
+
+def test_a_folder_says_who_may_read_it_and_a_bad_file_is_told_until_it_is_good(sqlite_catalog, settings, tmp_path):
+    root = tmp_path / "share"
+    (root / "hr").mkdir(parents=True)
+    (root / "hr" / "pay.md").write_text("Pay.")
+    (root / "open.md").write_text("Open.")
+    world = World(sqlite_catalog, settings(), kind="folder", location=str(root))
+    with sqlite_catalog.transaction() as session:
+        principals.add_principal(session, "user", "ann")
+        people.grant(session, world.source, ["everyone"])
+    file = root / "hr" / ".metier-access.toml"
+    file.write_text('readers = ["ann"]')
+    world.sync()
+    assert (read_by(world, "ann"), read_by(world, "local")) == ({"hr/pay.md", "open.md"}, {"open.md"})
+
+    file.write_text('readers = ["ann"')
+    world.sync()
+    assert read_by(world, "ann") == {"open.md"}
+    assert set(world.failures()) == {"hr/.metier-access.toml"}
+
+    file.unlink()
+    world.sync()
+    assert (read_by(world, "ann"), world.failures()) == ({"hr/pay.md", "open.md"}, {})
+    aged(world, days=30)
+    assert read_by(world, "ann") == {"hr/pay.md", "open.md"}, "a folder of this machine is hidden only if told so"
+
+
+def test_who_pushes_need_not_be_a_reader_and_can_replace_and_delete_what_they_pushed(settings, sqlite_url):
+    with face(settings(api_token="master")) as found:
+        with found.parts.catalog.transaction() as session:
+            ann = principals.add_principal(session, "user", "ann")
+            program = principals.add_principal(session, "service", "connector", role="operator")
+            mine = {
+                who.name: {"Authorization": f"Bearer {keys.create_key(session, who, allowed)[1]}"}
+                for who, allowed in ((ann, {"ask", "read"}), (program, {"ask", "read", "write"}))
+            }
+        url = f"/v1/sources/{found.add_source()}/documents/hr/pay.md"
+        with found.parts.catalog.transaction() as session:
+            people.grant(session, store.source_named(session, "handbook"), ["everyone"])
+
+        def push(text, query):
+            return found.http.put(url + query, content=text, headers=mine["connector"])
+
+        def seen(name):
+            return found.http.get(url, headers=mine[name]).status_code == 200
+
+        made = push("Pay: 1.", "?readers=ann&readers=ghost")
+        assert (made.status_code, made.json()["created"]) == (201, True)
+        assert (seen("ann"), seen("connector")) == (True, False)
+        assert push("Pay: 2.", "?readers=").status_code == 200
+        assert (seen("ann"), seen("connector")) == (False, False)
+        assert push("Pay: 2.", "").status_code == 200
+        assert (seen("ann"), seen("connector")) == (True, True)
+        push("Pay: 2.", "?readers=ann")
+        assert found.http.delete(url, headers=mine["connector"]).status_code == 204
+        assert not seen("ann")
+        assert found.http.delete(url, headers=mine["connector"]).status_code == 404
+
+
+def test_a_hidden_source_says_so_to_whoever_may_read_it(settings, sqlite_url):
+    with face(settings()) as found:
+        source_id = found.filled()
+        with found.parts.catalog.transaction() as session:
+            grants.set_max_age(session, source_id, 30)
+
+        assert found.http.get(f"/v1/sources/{source_id}").json()["hidden"] is True
+        assert found.http.get("/v1/documents").json()["documents"] == []
+        found.http.post(f"/v1/sources/{source_id}/sync")
+        wait_until(lambda: not found.http.get(f"/v1/sources/{source_id}").json()["hidden"])
+        assert len(found.http.get("/v1/documents").json()["documents"]) == 1
 
 
 # --- lists that are too old -----------------------------------------------------------------------------------
