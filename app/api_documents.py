@@ -27,12 +27,20 @@ if TYPE_CHECKING:
 
     from app.auth import Principal
     from app.parts import Parts
-    from indexing.documents import DocumentRecord, SourceRecord
+    from indexing.documents import DocumentRecord, KnownDocument, SourceRecord
 
 router = APIRouter(prefix="/v1")
 
 #: The name of a document in its source: only a label, never a path on this machine.
 Uri = Annotated[str, Path(max_length=URI_CHARS, description="The document's name in its source; may hold slashes.")]
+Readers = Annotated[
+    list[str] | None,
+    Query(
+        max_length=1000,
+        description="Names of who may read it, of those who may read the source: `name`, or `issuer|name`. None: all "
+        "of them; one empty name: nobody. A name that is not known counts for nobody.",
+    ),
+]
 #: What is gathered in memory before it is written to the disk, off the event loop.
 SPOOL_BYTES = 1 << 20
 
@@ -52,9 +60,18 @@ SPOOL_BYTES = 1 << 20
     responses={201: {"description": "Stored for the first time.", "model": PushedOut}},
 )
 async def push(
-    source_id: Id, uri: Uri, request: Request, response: Response, parts: PartsHere, who: MayWrite
+    source_id: Id,
+    uri: Uri,
+    request: Request,
+    response: Response,
+    parts: PartsHere,
+    who: MayWrite,
+    readers: Readers = None,
 ) -> PushedOut:
-    """Store a document, or replace the one of this name; when this returns, the next question finds it."""
+    """Store a document, or replace the one of this name; when this returns, the next question finds it.
+
+    Whoever writes to the source need not be one of the document's readers.
+    """
     source = await run_in_threadpool(_push_source, parts, who, source_id)
     label = checked_uri(uri)
     incoming = parts.settings.data_dir / "incoming"
@@ -62,7 +79,7 @@ async def push(
         path = FilePath(folder) / "document"
         await _save(request, path, parts.settings.max_file_mb << 20)
         media_type = request.headers.get("content-type")
-        pushed = await run_in_threadpool(_push, parts, who, source, (label, path, media_type))
+        pushed = await run_in_threadpool(_push, parts, who, source, (label, path, media_type), named(readers))
     response.status_code = 201 if pushed.created else 200
     return pushed
 
@@ -132,12 +149,31 @@ def _too_large(most: int) -> TooLarge:
     return TooLarge(f"The document is larger than the {most >> 20} MB that this server accepts.")
 
 
-def _push(parts: Parts, who: Principal, source: SourceRecord, file: tuple[str, FilePath, str | None]) -> PushedOut:
+def named(readers: list[str] | None) -> tuple[str, ...] | None:
+    """Return the names that were given; the empty name stands for nobody, so that "nobody" can be said at all."""
+    return None if readers is None else tuple(name for name in readers if name)
+
+
+def _push(
+    parts: Parts,
+    who: Principal,
+    source: SourceRecord,
+    file: tuple[str, FilePath, str | None],
+    readers: tuple[str, ...] | None,
+) -> PushedOut:
     uri, path, media_type = file
-    existed = _find(parts, who, source.id, uri) is not None
-    document_id = push_document(indexing_of(parts, who.id), source, uri, path, media_type)
-    stored = _with_id(parts, who, document_id)
+    existed = _stored(parts, source, uri) is not None
+    document_id = push_document(indexing_of(parts, who.id), source, uri, path, media_type, readers)
+    stored = _stored(parts, source, uri)
+    if stored is None:
+        raise NotFound("The document was deleted while it was stored.")
     return PushedOut(document_id=document_id, uri=uri, content_hash=stored.content_hash, created=not existed)
+
+
+def _stored(parts: Parts, source: SourceRecord, uri: str) -> KnownDocument | None:
+    """Return the document of this name, whoever may read it: for who writes to its source."""
+    with parts.catalog.reading() as session:
+        return store.known_document(session, source.id, uri)
 
 
 @router.get(
@@ -164,7 +200,7 @@ def get_by_uri(source_id: Id, uri: Uri, parts: PartsHere, who: MayRead) -> Docum
 def delete(source_id: Id, uri: Uri, parts: PartsHere, who: MayWrite) -> None:
     """Delete a pushed document; when this returns, no answer uses it any more."""
     source = _push_source(parts, who, source_id)
-    if _find(parts, who, source_id, uri) is None:
+    if _stored(parts, source, uri) is None:
         raise NotFound("There is no document of this name in this source.")
     delete_document(indexing_of(parts, who.id), source, uri)
 

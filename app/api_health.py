@@ -11,11 +11,12 @@ from app.metrics import CONTENT_TYPE
 from app.version import version
 from app.wire import Alive, Ready
 from indexing import changelog, runs, store
-from indexing.errors import CatalogError
+from indexing.errors import CatalogError, PermissionLeak
 
 if TYPE_CHECKING:
     from app.metrics import Metrics
     from app.parts import Parts
+    from indexing.snapshot import Snapshot
 
 router = APIRouter()
 
@@ -49,17 +50,26 @@ def readyz(request: Request, response: Response, parts: PartsHere) -> Ready:
             indexed_through=None,
             model_loaded=warmed,
         )
-    snapshot = parts.index.snapshot() if warmed else None
-    if snapshot is None:
+    snapshot = _snapshot(parts) if warmed else None
+    leaked = parts.index.leak is not None
+    if snapshot is None or leaked:
         response.status_code = 503
     return Ready(
-        status="starting" if snapshot is None else "ready",
+        status="permission_leak" if leaked else "starting" if snapshot is None else "ready",
         catalog="ok",
         generation=None if snapshot is None or snapshot.generation.path is None else snapshot.generation.path.name,
         seq=seq,
         indexed_through=None if snapshot is None else snapshot.seq,
         model_loaded=warmed,
     )
+
+
+def _snapshot(parts: Parts) -> Snapshot | None:
+    """Return what is searched; None when nothing may be."""
+    try:
+        return parts.index.snapshot()
+    except PermissionLeak:
+        return None
 
 
 @router.get("/metrics", operation_id="metrics", tags=["health"], summary="Prometheus metrics", response_class=Response)
@@ -79,6 +89,7 @@ def take_stock(measured: Metrics, parts: Parts, who: Principal) -> None:
         measured.failures.set(len(runs.visible_failures(session, scope)))
     measured.documents.set(counts.documents)
     measured.chunks.set(counts.chunks)
+    measured.leak.set(parts.index.leak is not None)
     measured.generating.set(getattr(parts.generator, "busy", 0))
 
 

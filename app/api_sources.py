@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app import audit
 from app.api_body import JsonRoute
-from app.auth import MayOperate, MayRead, PartsHere, Principal, reading_as
+from app.auth import MayOperate, MayRead, PartsHere, Principal, reading_as, scope_of
 from app.errors import Conflict, NotFound
 from app.ingest import Synchronizations, indexing_of
 from app.places import add_source
@@ -29,7 +29,7 @@ from app.wire_sources import (
     SyncIn,
 )
 from indexing import runs, store
-from indexing.plan import plan_source
+from indexing.plan import visible_plan
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -69,19 +69,19 @@ def synchronizations(request: Request) -> Synchronizations:
 def list_sources(parts: PartsHere, who: MayRead) -> SourcesOut:
     """Return the sources that the asker may read."""
     with reading_as(parts, who) as (session, scope):
-        return SourcesOut(sources=tuple(SourceOut.model_validate(s) for s in store.visible_sources(session, scope)))
+        return SourcesOut(sources=tuple(SourceOut.of(s) for s in store.visible_sources(session, scope)))
 
 
 @router.post("/sources", operation_id="add_source", tags=["sources"], status_code=201, summary="Add a source")
 def create_source(body: SourceIn, parts: PartsHere, who: MayOperate) -> SourceOut:
     """Add a source, which its maker and the local user may read; nothing is read before its first run."""
-    return SourceOut.model_validate(add_source(parts.catalog, body.name, body.kind, body.location, who.id))
+    return SourceOut.of(add_source(parts.catalog, body.name, body.kind, body.location, who.id))
 
 
 @router.get("/sources/{source_id}", operation_id="get_source", tags=["sources"], summary="Read a source")
 def get_source(source_id: Id, parts: PartsHere, who: MayRead) -> SourceOut:
     """Return one source."""
-    return SourceOut.model_validate(source_with_id(parts, who, source_id))
+    return SourceOut.of(source_with_id(parts, who, source_id))
 
 
 @router.delete(
@@ -99,8 +99,9 @@ def delete_source(source_id: Id, request: Request, parts: PartsHere, who: MayOpe
 
 @router.post("/sources/{source_id}/plan", operation_id="plan_source", tags=["sources"], summary="Plan a run")
 def plan(source_id: Id, parts: PartsHere, who: MayRead) -> PlanOut:
-    """Return what a run would do, without doing it."""
-    return PlanOut.model_validate(plan_source(indexing_of(parts), source_with_id(parts, who, source_id)))
+    """Return what a run would do with the documents that the asker may read, without doing it."""
+    source = source_with_id(parts, who, source_id)
+    return PlanOut.model_validate(visible_plan(indexing_of(parts), source, scope_of(parts, who)))
 
 
 @router.post(

@@ -65,8 +65,7 @@ def run_checks() -> list[Check]:
     except IndexingError as exc:
         return [*checks, Check("catalog", "failed", exc.message, exc.remedy)]
     try:
-        deep = (_check_catalog, _check_change_log, _check_audit_log, _check_model, _check_index, _check_generator)
-        return checks + [_checked(check, parts) for check in deep]
+        return checks + [_checked(check, parts) for check in _DEEP]
     finally:
         close(parts)
 
@@ -137,6 +136,21 @@ def _check_catalog(parts: Parts) -> Check:
     return Check("catalog", "ok", found)
 
 
+def _check_permissions(parts: Parts) -> Check:
+    from indexing import store
+    from indexing.store_lists import stale_sources
+
+    with parts.catalog.reading() as session:
+        stale = stale_sources(session)
+        hidden = [source for source in store.sources(session) if source.id in stale]
+    if not hidden:
+        return Check("permissions", "ok", "no source is hidden")
+    named = ", ".join(f"{source.name} (older than {source.acl_max_age_minutes} minutes)" for source in hidden)
+    return Check(
+        "permissions", "warning", f"Hidden, because its permissions are too old: {named}", "Run `metier sync`."
+    )
+
+
 def _check_change_log(parts: Parts) -> Check:
     from indexing import changelog
 
@@ -171,6 +185,8 @@ def _check_index(parts: Parts) -> Check:
     snapshot = parts.index.snapshot()
     with parts.catalog.reading() as session:
         seq = changelog.state(session).seq
+    if parts.index.leak is not None:
+        return Check("index", "failed", parts.index.leak, "An index was put aside: report it as SECURITY.md says.")
     path = snapshot.generation.path
     name = "none yet: everything is in the tail" if path is None else path.name
     return Check("index", "ok", f"generation {name}; {len(snapshot)} chunks, seen up to change {snapshot.seq} of {seq}")
@@ -198,3 +214,15 @@ def migrate() -> None:
     catalog = db.open_catalog(settings.database)
     remark(f"The catalog {catalog.url} is up to date.")
     catalog.close()
+
+
+#: Checks that need the opened parts.
+_DEEP = (
+    _check_catalog,
+    _check_permissions,
+    _check_change_log,
+    _check_audit_log,
+    _check_model,
+    _check_index,
+    _check_generator,
+)

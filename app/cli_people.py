@@ -221,10 +221,17 @@ def explain(
     what = f"{found.document} ({found.source})"
     if found.suspended:
         say(f"{name} may not read {what}: {name} is suspended.")
+    elif found.hidden:
+        say(f"{name} may not read {what}: the permissions of {found.source} are too old. Run `metier sync`.")
     elif found.allowed:
-        say(f"{name} may read {what}, through: {', '.join(found.through)}.")
-    else:
+        own = "" if found.own_list is None else f"; and through its own list: {', '.join(found.through_own)}"
+        say(f"{name} may read {what}, through: {', '.join(found.through)}{own}.")
+    elif found.own_list is None:
         say(f"{name} may not read {what}. On its list: {', '.join(found.on_list) or 'nobody'}.")
+    else:
+        lists = (found.own_list, found.through_own, "its own list"), (found.on_list, found.through, "the source's list")
+        missing = [f"On {what}: {', '.join(names) or 'nobody'}." for names, through, what in lists if not through]
+        say(f"{name} may not read {what}: one must be on both lists. {' '.join(missing)}")
 
 
 # --- keys -----------------------------------------------------------------------------------------------------

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli_open import load_settings, local_scope, open_catalog_only
+
+if TYPE_CHECKING:
+    from indexing.documents import SourceRecord
 
 sources = typer.Typer(help="Places that documents come from.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -19,6 +22,7 @@ def list_sources(as_json: Json = False) -> None:
     """List the sources, each with its number of documents."""
     from app.cli_show import print_json, table
     from indexing import runs, store
+    from indexing.store_lists import is_stale
 
     with open_catalog_only() as catalog:
         scope = local_scope(catalog)
@@ -37,18 +41,55 @@ def list_sources(as_json: Json = False) -> None:
                     "documents": counts[s.id].documents,
                     "chunks": counts[s.id].chunks,
                     "last_run": last[s.id],
+                    "permissions_synced_at": s.acl_synced_at,
+                    "permissions_max_age_minutes": s.acl_max_age_minutes,
+                    "hidden": is_stale(s.acl_synced_at, s.acl_max_age_minutes),
                 }
                 for s in found
             ]
         )
         return
     rows = [
-        (s.name, s.kind, s.location, counts[s.id].documents, run.state if run else "never run")
+        (s.name, s.kind, s.location, counts[s.id].documents, run.state if run else "never run", _permissions(s))
         for s in found
         for run in (last[s.id],)
     ]
-    columns = ("name", "kind", "location", "documents", "last run")
+    columns = ("name", "kind", "location", "documents", "last run", "permissions")
     table(columns, rows, empty="No sources yet. Add one with `metier sources add NAME FOLDER`.")
+
+
+def _permissions(source: SourceRecord) -> str:
+    from indexing.store_lists import is_stale
+
+    if not source.acl_max_age_minutes:
+        return "of the last run"
+    limit = f"{source.acl_max_age_minutes} minutes"
+    return (
+        f"HIDDEN: older than {limit}"
+        if is_stale(source.acl_synced_at, source.acl_max_age_minutes)
+        else f"at most {limit} old"
+    )
+
+
+@sources.command("max-age")
+def max_age(
+    name: str,
+    minutes: Annotated[int, typer.Argument(min=0, max=527_040, help="Minutes; 0 never hides.")],
+) -> None:
+    """Hide a source's documents while its permissions are older than so many minutes; a complete run renews them."""
+    from app.cli_show import remark
+    from app.places import source_named
+    from indexing.grants import set_max_age
+
+    with open_catalog_only() as catalog:
+        source = source_named(catalog, name)
+        with catalog.transaction() as session:
+            set_max_age(session, source.id, minutes)
+    remark(
+        f"{name} is hidden while its permissions are older than {minutes} minutes."
+        if minutes
+        else f"{name} is never hidden."
+    )
 
 
 @sources.command("add")

@@ -45,6 +45,11 @@ class Metrics:
         self.failures = Gauge("metier_failures", "Documents that could not be read.", registry=self.registry)
         self.running = Gauge("metier_runs_in_progress", "Synchronisations going on now.", registry=self.registry)
         self.seq = Gauge("metier_changelog_seq", "Position of the change log.", registry=self.registry)
+        self.leak = Gauge(
+            "metier_permission_leak",
+            "1 while an index gave out what it must not and was put aside.",
+            registry=self.registry,
+        )
         self.generating = Gauge(
             "metier_generator_questions", "Questions that the generator answers or has waiting.", registry=self.registry
         )

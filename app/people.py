@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from app import audit
 from app.auth import ROLES
 from app.errors import BadRequest, Conflict, NotFound
-from indexing import access, changelog, grants, principals, store
+from indexing import access, changelog, grants, principals, store, store_lists
 from indexing.principals import LOCAL, PrincipalRecord
 from indexing.tables import LOCAL_PRINCIPAL_ID
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from indexing.documents import SourceRecord
+    from indexing.principals import PrincipalRecord
 
 #: An import that takes more than this share of the memberships away asks first: a cut file must not empty groups.
 MOST_LOST = 0.3
@@ -40,20 +41,22 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Whether a principal may read a document, and by which entries of its access list."""
+    """Whether a principal may read a document, and by which entries of its access lists."""
 
     allowed: bool
     document: str  # its uri
     source: str
-    through: tuple[str, ...]  # names on the list that count for the principal: itself, groups, everyone
-    on_list: tuple[str, ...]
+    through: tuple[str, ...]  # names on the source's list that count for the principal: itself, groups, everyone
+    on_list: tuple[str, ...]  # of the source
     suspended: bool
+    own_list: tuple[str, ...] | None  # that came with the document; None: the source's list alone decides
+    through_own: tuple[str, ...]
+    hidden: bool  # the source's permissions are too old
 
 
 def principal(session: Session, name: str) -> PrincipalRecord:
     """Return the principal called *name*, or "issuer|name" for one of an identity provider. Raises NotFound."""
-    issuer, _, subject = name.rpartition("|")
-    found = principals.principal_named(session, subject, issuer or LOCAL)
+    found = principals.principal_called(session, name)
     if found is None or found.state == principals.ERASED:
         raise NotFound(f"There is nobody called {name}.", remedy="`metier people list` shows who is known.")
     return found
@@ -104,28 +107,34 @@ def explain(session: Session, who: PrincipalRecord, document_id: int) -> Explana
     if found is None:
         raise NotFound(f"There is no document {document_id}.", remedy="`metier search` shows the ids.")
     uri, source, acl_id = found
+    within, own = store_lists.sides(session, acl_id)
+    on_list, through = _entries(session, who, within)
+    own_list, through_own = (None, ()) if own is None else _entries(session, who, own)
+    record = store.source_named(session, source)
     return Explanation(
         allowed=acl_id in access.authorise(session, who.id).acl_ids,
         document=uri,
         source=source,
-        through=counting(session, who, acl_id),
-        on_list=tuple(each.name for each in _entries(session, acl_id)),
+        through=through,
+        on_list=on_list,
         suspended=who.state != "active",
+        own_list=own_list,
+        through_own=through_own,
+        hidden=record is not None and store_lists.is_stale(record.acl_synced_at, record.acl_max_age_minutes),
     )
 
 
 def counting(session: Session, who: PrincipalRecord, acl_id: int) -> tuple[str, ...]:
     """Return the names on an access list that count for *who*: itself, its groups, everyone; none when suspended."""
-    if who.state != "active":
-        return ()
-    mine = {who.id, *(group.id for group in principals.groups_of(session, who.id))}
-    entries = _entries(session, acl_id)
-    return tuple(e.name for e in entries if e.id in mine or (e.kind == "public" and e.state == "active"))
+    return _entries(session, who, acl_id)[1]
 
 
-def _entries(session: Session, acl_id: int) -> list[PrincipalRecord]:
-    listed = (principals.principal_with_id(session, each) for each in sorted(grants.on_list(session, acl_id)))
-    return [each for each in listed if each is not None]
+def _entries(session: Session, who: PrincipalRecord, acl_id: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names on a list, and those of them that count for *who*."""
+    counting = principals.counting(session, who.id)
+    listed = [principals.principal_with_id(session, each) for each in sorted(grants.on_list(session, acl_id))]
+    entries = [each for each in listed if each is not None]
+    return tuple(each.name for each in entries), tuple(each.name for each in entries if each.id in counting)
 
 
 def read_groups(path: Path) -> dict[str, set[str]]:

@@ -40,6 +40,7 @@ STATUS_OF: dict[type[Exception], HTTPStatus] = {
     errors.ParseError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnsupportedFormat: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.EmbedError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.PermissionLeak: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.BadRequest: HTTPStatus.BAD_REQUEST,
     app_errors.QuestionTooLong: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

@@ -240,7 +240,9 @@ class Ready(Wire):
         status="ready", catalog="ok", generation="000003-1f9a", seq=240, indexed_through=240, model_loaded=True
     )
 
-    status: Literal["ready", "starting", "unavailable"]
+    status: Literal["ready", "starting", "unavailable", "permission_leak"] = Field(
+        description="permission_leak: an index gave out what it must not and was put aside; the log has more."
+    )
     catalog: str = Field(description="ok, or what is wrong.")
     generation: str | None = Field(description="The index generation in use.")
     seq: int | None = Field(description="Position of the change log.")

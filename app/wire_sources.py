@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from app.wire import Name, Text, Wire, example
+from indexing.store_lists import is_stale
 
 if TYPE_CHECKING:
-    from indexing.documents import FailureRecord
+    from indexing.documents import FailureRecord, SourceRecord
 
-_SOURCE = {"id": 1, "name": "handbook", "kind": "folder", "location": "/srv/handbook"}
+_SOURCE = {
+    "id": 1,
+    "name": "handbook",
+    "kind": "folder",
+    "location": "/srv/handbook",
+    "permissions_synced_at": "2026-03-02T09:00:00Z",
+    "hidden": False,
+}
 _DOCUMENT = {
     "id": 17,
     "source_id": 1,
@@ -50,6 +58,22 @@ class SourceOut(Wire):
     name: str
     kind: str
     location: str
+    permissions_synced_at: datetime | None = Field(None, description="When its last complete listing began.")
+    hidden: bool = Field(
+        False, description="Its permissions are too old: until the next run nobody reads its documents."
+    )
+
+    @classmethod
+    def of(cls, record: SourceRecord) -> SourceOut:
+        """Return the body for *record*."""
+        return cls(
+            id=record.id,
+            name=record.name,
+            kind=record.kind,
+            location=record.location,
+            permissions_synced_at=record.acl_synced_at,
+            hidden=is_stale(record.acl_synced_at, record.acl_max_age_minutes),
+        )
 
 
 class SourcesOut(Wire):

@@ -25,3 +25,8 @@ def authorise(session: Session, principal_id: int, *, only_public: bool = False)
         everyone = principals.principal_named(session, EVERYONE)
         acl_ids &= frozenset() if everyone is None else store.readable_acl_ids(session, everyone.id)
     return Scope(principal_id, acl_ids, only_public)
+
+
+def canary_scope(acl_id: int) -> Scope:
+    """Return what the permission canary may read: rows of the index under a list that the catalog does not have."""
+    return Scope(0, frozenset({acl_id}))

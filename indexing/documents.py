@@ -29,6 +29,8 @@ class Item:
     version_tag: str
     modified_at: datetime | None = None  # time zone aware, UTC
     size_bytes: int | None = None
+    #: Names of who may read it, of those who may read the source. None: all of them; empty: nobody.
+    readers: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Listing:
     complete: bool = True
     failures: tuple[Failure, ...] = ()  # entries that were seen and cannot be items: stage "list"
     notes: tuple[str, ...] = ()  # what was left out on purpose, in plain words: "12 hidden files"
+    issuer: str = "local"  # whose the names of readers are
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class SourceRecord:
     kind: str
     location: str
     acl_id: int
+    acl_synced_at: datetime | None = None  # when the last complete listing began
+    acl_max_age_minutes: int | None = None  # lists that are older hide its documents; None and 0: never
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,7 @@ class Failure:
     remedy: str
     error: str = ""  # class name of the error
     content_hash: str | None = None
+    readers: tuple[str, ...] | None = None  # of what the source could not list: as of an Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +218,7 @@ class SyncReport:
     added: int = 0
     changed: int = 0
     moved: int = 0
+    relisted: int = 0  # other readers; content as it was
     touched: int = 0  # new version tag, equal bytes: a hash, nothing else
     unchanged: int = 0
     deleted: int = 0
@@ -226,6 +233,7 @@ class SyncReport:
     error: str | None = None
     failures: tuple[Failure, ...] = ()  # of this run, the first 100; all are in the catalog
     notes: tuple[str, ...] = ()  # what the source left out on purpose
+    gives_lists: bool = False  # the source said who may read its items: their names are not for all its readers
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +249,8 @@ class NewDocument:
     language: str
     pipeline: str  # fingerprint of parser and chunker
     text: str  # the whole document: ``chunk.document_text`` of its blocks
-    acl_id: int | None = None  # None: its source's, as it is when the document is written
+    acl_id: int | None = None  # None: as source and own list want it when the document is written
+    own_acl_id: int | None = None  # the list that the source gave it; None: the source's alone counts
     parent_id: int | None = None  # the mail that this attachment came with
     media_type: str | None = None
     modified_at: datetime | None = None
@@ -260,6 +269,7 @@ class KnownDocument:
     parent_id: int | None
     size_bytes: int
     title: str = ""
+    own_acl_id: int | None = None  # the list that the source gave it
 
 
 @dataclass(frozen=True, slots=True)

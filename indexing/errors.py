@@ -21,7 +21,8 @@
     │   └── ModelUnusable      no weights, wrong checksum, not an embedding model
     └── GenerationError        a generation on disk
         ├── GenerationDamaged  a checksum or count does not match: it was quarantined
-        └── GenerationMismatch it belongs to another catalog, timeline or embedding model
+        ├── GenerationMismatch it belongs to another catalog, timeline or embedding model
+        └── PermissionLeak     the index gives out what it must not, however it is made: nothing is searched
 
 Each error carries a *message* (what happened, to which document or setting) and a *remedy* (what to do).
 With no message given, the class docstring is the message.
@@ -165,6 +166,12 @@ class GenerationDamaged(GenerationError):
 
 class GenerationMismatch(GenerationError):
     """The generation belongs to another catalog, timeline or embedding model."""
+
+
+class PermissionLeak(GenerationError):
+    """The index gave out what it must not."""
+
+    default_remedy = "Nothing is searched until it does not. Please report it as SECURITY.md says; the log has more."
 
 
 #: name → class, so that a child process can send an error by name.

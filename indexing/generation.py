@@ -5,8 +5,9 @@
         keywords/…  manifest.json
 
 The manifest is written last and holds the catalog's identity and log hash at *seq*, the embedding model's fingerprint,
-probe vectors, counts, and the sha256 of every file. Nothing about generations is in SQL: the directory is a cache that
-may be deleted at any time. One that is damaged or of another timeline is put aside (``bad-…``), never searched.
+probe vectors, the seed of the canary, counts, and the sha256 of every file. Nothing about generations is in SQL: the
+directory is a cache that may be deleted at any time. One that is damaged, of another timeline, or that gives out the
+canary's secrets is put aside (``bad-…``), never searched.
 """
 
 from __future__ import annotations
@@ -14,16 +15,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import time
 import uuid
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import structlog
 
 from indexing import changelog, keywords, vectors
+from indexing.canary import COUNT, Canary
 from indexing.errors import GenerationDamaged, GenerationError, GenerationMismatch, StorageFull
 from indexing.rows import Rows, rows_of
 from indexing.store import index_rows
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 _PREFIX, _TEMPORARY, _BAD = "g-", "tmp-", "bad-"
 _MANIFEST, _INDEX, _KEYWORDS = "manifest.json", "index.faiss", "keywords"
 _PROBES = 64
@@ -55,6 +59,12 @@ class Generation:
     keywords: keywords.KeywordIndex | None
     path: Path | None = None
     probes: dict[str, list[float]] = field(default_factory=dict)  # text → what the model gave when this was built
+    canary: Canary | None = None  # None when there are no rows
+
+    @property
+    def secret_rows(self) -> int:
+        """How many of the rows are the canary's, not the catalog's."""
+        return 0 if self.canary is None else COUNT
 
 
 def empty(first_hash: str, dimension: int) -> Generation:
@@ -73,7 +83,7 @@ def build(session: Session, cache: Path, fingerprint: str, dimension: int, probe
     temporary = home / f"{_TEMPORARY}{uuid.uuid4().hex}"
     try:
         temporary.mkdir(parents=True)
-        manifest = _write_files(session, temporary, fingerprint, dimension)
+        manifest = _write_files(session, temporary, fingerprint, Canary(secrets.randbits(63), dimension))
         manifest |= {
             "catalog_uuid": state.uuid,
             "seq": state.seq,
@@ -95,23 +105,23 @@ def build(session: Session, cache: Path, fingerprint: str, dimension: int, probe
     return final
 
 
-def _write_files(session: Session, directory: Path, fingerprint: str, dimension: int) -> dict[str, Any]:
+def _write_files(session: Session, directory: Path, fingerprint: str, canary: Canary) -> dict[str, Any]:
     """Write everything but the manifest and return what the manifest says of it."""
     (directory / _KEYWORDS).mkdir()
     writer = keywords.KeywordWriter(directory / _KEYWORDS)
     pieces: list[Rows] = []
 
     def batches() -> Iterator[Any]:
-        for batch in index_rows(session, fingerprint, None):
+        for batch in chain(index_rows(session, fingerprint, None), [canary.batch()]):
             rows, terms = rows_of(batch)
             writer.add(terms)
             pieces.append(rows.without_vectors())
             yield batch.vectors
 
-    flat = vectors.build(dimension, batches())
+    flat = vectors.build(canary.dimension, batches())
     writer.commit()
     writer.close()
-    rows = Rows.concatenate(pieces, dimension)
+    rows = Rows.concatenate(pieces, canary.dimension)
     files = {_INDEX: vectors.write(flat, directory / _INDEX)}
     for name, array in rows.arrays().items():
         path = directory / f"{name}.npy"
@@ -130,8 +140,9 @@ def _write_files(session: Session, directory: Path, fingerprint: str, dimension:
         "analysis": keywords.ANALYSIS_VERSION,
         "model": fingerprint,
         "index": vectors.INDEX_TYPE,
-        "dimension": dimension,
-        "rows": len(rows),
+        "dimension": canary.dimension,
+        "rows": len(rows) - COUNT,
+        "canary": canary.seed,
         "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "files": {name: {"bytes": (directory / name).stat().st_size, "sha256": sha} for name, sha in files.items()},
     }
@@ -213,7 +224,8 @@ def _open(session: Session, path: Path, catalog_uuid: str, fingerprint: str, dim
 def _load(path: Path, manifest: dict[str, Any]) -> Generation:
     """Return the generation in *path*, each file checked against the manifest. Raises GenerationDamaged."""
     try:
-        count, dimension, files = int(manifest["rows"]), int(manifest["dimension"]), dict(manifest["files"])
+        count, dimension, files = int(manifest["rows"]) + COUNT, int(manifest["dimension"]), dict(manifest["files"])
+        canary = Canary(int(manifest["canary"]), dimension)
         checksums = {name: str(described["sha256"]) for name, described in files.items()}
         for name, sha256 in checksums.items():
             if name != _INDEX and _sha256(path / name) != sha256:
@@ -226,7 +238,7 @@ def _load(path: Path, manifest: dict[str, Any]) -> Generation:
     if any(len(array) != count for array in arrays.values()):
         raise GenerationDamaged(f"{path} has arrays of different lengths.")
     words = keywords.open_keywords(path / _KEYWORDS)
-    return Generation(int(manifest["seq"]), manifest["log_hash"], rows, flat, words, path, manifest["probes"])
+    return Generation(int(manifest["seq"]), manifest["log_hash"], rows, flat, words, path, manifest["probes"], canary)
 
 
 def _self_check(generation: Generation) -> None:

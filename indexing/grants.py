@@ -1,4 +1,4 @@
-"""Who may read a source: its access list, which all its documents carry. Functions take a session and never commit.
+"""Who may read a source: its access list, which bounds those of its documents. Functions take a session, never commit.
 
 Lists are interned: the same set of principals is one row, whatever carries it. A list is never changed; a source gets
 another one, and its documents with it in the same transaction, so that the next question already goes by it.
@@ -6,12 +6,12 @@ another one, and its documents with it in the same transaction, so that the next
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 
 from indexing import changelog, store
+from indexing.store_lists import ACL_ENTRY, interned, list_for, on_list, own_list
 from indexing.tables import Table
 
 if TYPE_CHECKING:
@@ -19,56 +19,53 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-ACL = Table.metadata.tables["acl"]
-ACL_ENTRY = Table.metadata.tables["acl_entry"]
+__all__ = ["interned", "on_list", "readers", "set_max_age", "set_readers", "take_off_all"]
+
 SOURCE = Table.metadata.tables["source"]
 DOCUMENT = Table.metadata.tables["document"]
-
-
-def interned(session: Session, principal_ids: Collection[int]) -> int:
-    """Return the id of the access list of exactly these principals; of none: what nobody may read."""
-    changelog.lock(session)
-    wanted = sorted(set(principal_ids))
-    key = hashlib.sha256(",".join(map(str, wanted)).encode()).hexdigest()
-    found = session.execute(select(ACL.c.id).where(ACL.c.sha256 == key)).scalar_one_or_none()
-    if found is None:
-        found = session.execute(insert(ACL).values(sha256=key).returning(ACL.c.id)).scalar_one()
-        if wanted:
-            entries = [{"acl_id": found, "principal_id": principal_id} for principal_id in wanted]
-            session.execute(insert(ACL_ENTRY), entries)
-    return int(found)
-
-
-def on_list(session: Session, acl_id: int) -> frozenset[int]:
-    """Return the principals on an access list."""
-    query = select(ACL_ENTRY.c.principal_id).where(ACL_ENTRY.c.acl_id == acl_id)
-    return frozenset(session.execute(query).scalars())
 
 
 def set_readers(session: Session, source_id: int, principal_ids: Collection[int]) -> int:
     """Let exactly these principals read the source and return how many documents it concerns.
 
-    A run that goes on meanwhile writes its documents with the new list: it is looked up when they are written.
+    A document with a list of its own keeps that: it is read by whoever is on both. A run that goes on meanwhile
+    writes its documents with the new list: it is looked up when they are written.
     """
     acl_id = interned(session, principal_ids)
     session.execute(update(SOURCE).where(SOURCE.c.id == source_id).values(acl_id=acl_id))
-    ids = session.execute(select(DOCUMENT.c.id).where(DOCUMENT.c.source_id == source_id)).scalars().all()
-    store.set_acl(session, ids, acl_id)
-    return len(ids)
+    return _carry(session, source_id)
+
+
+def set_max_age(session: Session, source_id: int, minutes: int) -> int:
+    """Hide the source's documents whenever its lists are older than so many minutes; 0 never hides them.
+
+    Returns how many documents it concerns. The age counts from the last complete listing; without one they are hidden.
+    """
+    changelog.lock(session)
+    session.execute(update(SOURCE).where(SOURCE.c.id == source_id).values(acl_max_age_minutes=minutes))
+    return _carry(session, source_id)
+
+
+def _carry(session: Session, source_id: int) -> int:
+    """Give each document of the source the list that it should carry now, and return how many documents there are."""
+    by_own: dict[int | None, list[int]] = {}
+    query = select(DOCUMENT.c.id, own_list()).where(DOCUMENT.c.source_id == source_id)
+    for document_id, own_id in session.execute(query):
+        by_own.setdefault(own_id, []).append(document_id)
+    for own_id, ids in by_own.items():
+        store.set_acl(session, ids, list_for(session, source_id, own_id))
+    return sum(map(len, by_own.values()))
 
 
 def take_off_all(session: Session, principal_id: int) -> int:
-    """Take the principal off every list, delete the lists that it was on, and return how many those were."""
+    """Take the principal off every list that it is on, and return how many those were.
+
+    What carries such a list goes on carrying it: the one change that a list ever sees, for who is erased and will
+    never be on one again.
+    """
     changelog.lock(session)
-    on = select(ACL_ENTRY.c.acl_id).where(ACL_ENTRY.c.principal_id == principal_id).order_by(ACL_ENTRY.c.acl_id)
-    before = session.execute(on).scalars().all()
-    for acl_id in before:
-        without = interned(session, on_list(session, acl_id) - {principal_id})
-        session.execute(update(SOURCE).where(SOURCE.c.acl_id == acl_id).values(acl_id=without))
-        ids = session.execute(select(DOCUMENT.c.id).where(DOCUMENT.c.acl_id == acl_id)).scalars().all()
-        store.set_acl(session, ids, without)
-        session.execute(delete(ACL).where(ACL.c.id == acl_id))
-    return len(before)
+    on = delete(ACL_ENTRY).where(ACL_ENTRY.c.principal_id == principal_id).returning(ACL_ENTRY.c.acl_id)
+    return len(session.execute(on).all())
 
 
 def readers(session: Session, source_id: int) -> frozenset[int]:

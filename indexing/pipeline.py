@@ -22,9 +22,11 @@ from indexing.compare import attachments_of, compare, moves, pipeline_of, refuse
 from indexing.documents import Progress
 from indexing.errors import CatalogError, IndexingError
 from indexing.exclusive import exclusive_run
+from indexing.item_lists import take_lists, with_lists
 from indexing.push import delete_document, push_document
 from indexing.reading import Reader, hashed, read_ahead
 from indexing.sources import SOURCES, open_source
+from indexing.tables import utc_now
 from indexing.tally import Tally
 from indexing.writing import Cancelled, Prepared, Writer, name_of, prepare, write
 
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from indexing.compare import Pipeline, Task, Work
+    from indexing.compare import Task, Work
     from indexing.db import Catalog
     from indexing.documents import KnownDocument, Listing, RawDocument, SourceRecord, SyncReport
     from indexing.embed import Embedder
@@ -141,24 +143,38 @@ def _sync(run: _Run, *, confirm_deletions: bool) -> None:
         known = store.known_documents(session, source.id)
         failures = runs.known_failures(session, source.id)
     opened = open_source(source, indexing.catalog, indexing.kinds)
+    began_at = utc_now()
     listing = opened.listing()
+    with indexing.catalog.transaction() as session:  # before anything is read: a revocation does not wait for it
+        lists = take_lists(session, source, listing, began_at)
+    known = with_lists(known, lists, listing)
     work = compare(listing, known, failures, pipeline)
-    tally.add({"listed": len(listing.items), "unchanged": work.unchanged, "parked": len(work.parked)})
-    tally.notes.extend(listing.notes)
+    counts = {"listed": len(listing.items), "unchanged": work.unchanged, "parked": len(work.parked)}
+    tally.add(counts | {"relisted": lists.relisted})
+    tally.notes.extend((*listing.notes, *lists.notes()))
+    tally.gives_lists = bool(lists.own)
 
     reader = Reader(opened, indexing.parsers, indexing.settings, pipeline, known, failures, run.workdir)
+    writer = Writer(
+        indexing.catalog,
+        indexing.embedder,
+        source,
+        pipeline,
+        run.run_id,
+        attachments_of(known),
+        failures,
+        lists.own,
+        run.cancel,
+    )
     moved = moves(work, list(hashed(reader, rename_candidates(work))), pipeline)
     origins = {document.id for document, _ in moved}
     gone = [document for document in work.gone if document.id not in origins]
     if not confirm_deletions:
         refuse_shrunk(len(gone), known, indexing.settings.shrink_limit)
-    _move_and_delete(run, listing, work, moved, gone, pipeline)
+    _move_and_delete(run, listing, work, moved, gone, writer)
 
     arrived = {raw.uri for _, raw in moved}
     tasks = [task for task in work.tasks if task.item.uri not in arrived]
-    writer = Writer(
-        indexing.catalog, indexing.embedder, source, pipeline, run.run_id, attachments_of(known), failures, run.cancel
-    )
     with contextlib.suppress(Cancelled):
         _read_and_write(run, reader, writer, tasks)
 
@@ -169,7 +185,7 @@ def _move_and_delete(
     work: Work,
     moved: Sequence[tuple[KnownDocument, RawDocument]],
     gone: Sequence[KnownDocument],
-    pipeline: Pipeline,
+    writer: Writer,
 ) -> None:
     """Do what needs no reading, in one transaction: what is gone is gone from the next answer."""
     source = run.source
@@ -181,12 +197,14 @@ def _move_and_delete(
         for document, raw in moved:
             title = name_of(raw.uri) if document.title == name_of(document.uri) else document.title
             store.move_document(session, document.id, raw.uri, title, raw.version_tag, raw.modified_at)
+            store.set_own_list(session, source.id, [document.id], writer.own_lists.get(raw.uri))
             runs.clear_failure(session, source.id, raw.uri)
         deleted = store.delete_documents(session, [document.id for document in gone])
         for uri in work.forgotten:
             runs.clear_failure(session, source.id, uri)
         for failure in listing.failures:
-            runs.record_failure(session, source.id, run.run_id, failure, None, pipeline.failures)
+            own_id = writer.own_lists.get(failure.uri)
+            runs.record_failure(session, source.id, run.run_id, failure, None, writer.pipeline.failures, own_id)
     counts = {"moved": len(moved), "deleted": deleted, "failed": len(listing.failures)}
     run.tally.add(counts, listing.failures)
 
@@ -206,7 +224,8 @@ def _read_and_write(run: _Run, reader: Reader, writer: Writer, tasks: Sequence[T
             run.tally.spend({**reading.seconds, "chunk": time.monotonic() - started})
             run.tally.add({"bytes_read": reading.raw.size_bytes if reading.raw else 0})
             done, done_bytes = done + 1, done_bytes + sizes[reading.uri]
-            run.on_progress(Progress("read", done, len(tasks), reading.uri, done_bytes, total_bytes))
+            shown = "" if run.tally.gives_lists else reading.uri  # whoever may read the source may watch
+            run.on_progress(Progress("read", done, len(tasks), shown, done_bytes, total_bytes))
         if batch and (reading is None or _is_full(batch)):
             _write_batch(run, writer, batch)
             batch = []

@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexing import runs, store
-from indexing.compare import compare, moves, pipeline_of, refuse_shrunk, rename_candidates
+from indexing.compare import compare, moves, pipeline_of, refuse_shrunk, rename_candidates, root_uri
 from indexing.documents import SyncPlan
 from indexing.errors import SourceShrunk
+from indexing.item_lists import hidden
 from indexing.reading import Reader, hashed
 from indexing.sources import open_source
 
 if TYPE_CHECKING:
-    from indexing.documents import SourceRecord
+    from collections.abc import Mapping
+
+    from indexing.documents import KnownDocument, KnownFailure, Listing, Scope, SourceRecord
     from indexing.pipeline import Indexing
+
+
+def visible_plan(indexing: Indexing, source: SourceRecord, scope: Scope) -> SyncPlan:
+    """Return ``plan_source`` of the documents that the scope may read, as if there were no others."""
+    return _plan(indexing, source, scope)
 
 
 def plan_source(indexing: Indexing, source: SourceRecord) -> SyncPlan:
     """Return what ``sync_source`` would do now. The catalog is not changed and nothing is parsed.
 
     Files whose version tag changed are hashed, so that a touched file is not announced as changed. Raises SourceError
-    when the source cannot be listed; an implausible loss is told as a problem.
+    when the source cannot be listed; an implausible loss is told as a problem. Of all documents: for this program
+    itself, not for whoever asks (``visible_plan``).
     """
+    return _plan(indexing, source, None)
+
+
+def _plan(indexing: Indexing, source: SourceRecord, scope: Scope | None) -> SyncPlan:
     pipeline = pipeline_of(indexing.embedder, indexing.settings)
     with indexing.catalog.reading() as session:
         known = store.known_documents(session, source.id)
         failures = runs.known_failures(session, source.id)
     opened = open_source(source, indexing.catalog, indexing.kinds)
     listing = opened.listing()
+    if scope is not None:
+        listing, known, failures = _shown(indexing, scope, listing, known, failures)
     work = compare(listing, known, failures, pipeline)
     by_reason = {reason: [t for t in work.tasks if t.reason == reason] for reason in ("new", "changed", "retried")}
     stale = [task for task in work.tasks if task.reason == "stale"]
@@ -63,3 +79,21 @@ def plan_source(indexing: Indexing, source: SourceRecord) -> SyncPlan:
         bytes_to_read=sum(task.item.size_bytes or 0 for task in to_read),
         problems=tuple(problems),
     )
+
+
+def _shown(
+    indexing: Indexing,
+    scope: Scope,
+    listing: Listing,
+    known: Mapping[str, KnownDocument],
+    failures: Mapping[str, KnownFailure],
+) -> tuple[Listing, dict[str, KnownDocument], dict[str, KnownFailure]]:
+    """Return the three without what the scope may not read; what a source left out is told to nobody then."""
+    with indexing.catalog.reading() as session:
+        without = hidden(session, scope, listing, known)
+        told = {record.failure.uri for record in runs.visible_failures(session, scope)}
+    items = tuple(item for item in listing.items if item.uri not in without)
+    failed = tuple(failure for failure in listing.failures if failure.uri not in without)
+    seen = {uri: one for uri, one in failures.items() if uri in told and root_uri(uri) not in without}
+    mine = {uri: one for uri, one in known.items() if uri not in without and root_uri(uri) not in without}
+    return replace(listing, items=items, failures=failed, notes=()), mine, seen

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from indexing import changelog
 from indexing.db import insert_missing
@@ -81,6 +81,13 @@ def principals(session: Session) -> list[PrincipalRecord]:
     return [PrincipalRecord(*r) for r in session.execute(select(*_COLUMNS).order_by(_COLUMNS[1], _COLUMNS[3]))]
 
 
+def some_principals(session: Session, count: int) -> list[int]:
+    """Return up to *count* users and services who are active, drawn anew each time."""
+    p = PRINCIPAL.c
+    query = select(p.id).where(p.kind.in_(("user", "service")), p.state == "active")
+    return list(session.execute(query.order_by(func.random()).limit(count)).scalars())
+
+
 def principal_named(session: Session, name: str, issuer: str = LOCAL) -> PrincipalRecord | None:
     """Return the principal, or None; "everyone" is whoever is known and active."""
     if (issuer, name) == (LOCAL, EVERYONE):
@@ -89,6 +96,17 @@ def principal_named(session: Session, name: str, issuer: str = LOCAL) -> Princip
         where = (PRINCIPAL.c.issuer == issuer) & (PRINCIPAL.c.external_id == name)
     row = session.execute(select(*_COLUMNS).where(where).order_by(PRINCIPAL.c.id)).first()
     return None if row is None else PrincipalRecord(*row)
+
+
+def principal_called(session: Session, name: str, issuer: str = LOCAL) -> PrincipalRecord | None:
+    """Return the principal that *name* means to *issuer*, or None.
+
+    Those of this program may say "issuer|name" for somebody of an identity provider; nobody else speaks for others.
+    """
+    if issuer == LOCAL:
+        of, _, subject = name.rpartition("|")
+        return principal_named(session, subject, of or LOCAL)
+    return principal_named(session, name, issuer)
 
 
 def principal_with_id(session: Session, principal_id: int) -> PrincipalRecord | None:
@@ -154,6 +172,14 @@ def groups_of(session: Session, principal_id: int) -> list[PrincipalRecord]:
     counted = counted_groups(principal_id)
     query = select(*_COLUMNS).join(counted, counted.c.id == PRINCIPAL.c.id).where(PRINCIPAL.c.id != principal_id)
     return [PrincipalRecord(*row) for row in session.execute(query.order_by(PRINCIPAL.c.external_id))]
+
+
+def counting(session: Session, principal_id: int) -> frozenset[int]:
+    """Return the principal, its groups and everyone: whoever on an access list lets it read; nobody if not active."""
+    counted = counted_groups(principal_id)
+    found = frozenset(session.execute(select(counted.c.id)).scalars())
+    public = select(PRINCIPAL.c.id).where(PRINCIPAL.c.kind == "public", PRINCIPAL.c.state == "active")
+    return found | frozenset(session.execute(public).scalars()) if found else found
 
 
 def _above(session: Session, principal_id: int) -> set[int]:

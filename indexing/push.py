@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,16 @@ from indexing import changelog, runs, store
 from indexing.compare import attachments_of, pipeline_of
 from indexing.documents import OriginalContent, RawDocument
 from indexing.errors import PARSE_ERRORS, ItemUnreadable, ParseError, ParseLimit, SourceError
+from indexing.item_lists import own_list
+from indexing.principals import LOCAL
 from indexing.reading import Reader, read_bytes
 from indexing.sources import open_source
 from indexing.tables import utc_now
 from indexing.writing import Writer, embed_missing, is_current, prepare, store_prepared, swept
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from indexing.documents import SourceRecord
     from indexing.pipeline import Indexing
 
@@ -24,12 +29,21 @@ _URI_CHARACTERS = 2000
 _ATTEMPTS = 3
 
 
-def push_document(indexing: Indexing, source: SourceRecord, uri: str, path: Path, media_type: str | None = None) -> int:
+def push_document(
+    indexing: Indexing,
+    source: SourceRecord,
+    uri: str,
+    path: Path,
+    media_type: str | None = None,
+    readers: Sequence[str] | None = None,
+) -> int:
     """Store the file at *path* as document *uri* of a push source, and return the document's id.
 
-    Original, document, chunks and embeddings are committed in one transaction before this returns, so the next
-    question finds them. Pushing again what is there changes nothing. Raises ParseError, EmbedError, CatalogError or
-    SourceError; then nothing was stored, and an older version stays as it was.
+    *readers* are names of who may read it, of those who may read the source; None means all of them, no names mean
+    nobody, and a name that is not known counts for nobody. Original, document, list, chunks and embeddings are
+    committed in one transaction before this returns, so the next question finds them. Pushing again what is there
+    changes nothing. Raises ParseError, EmbedError, CatalogError or SourceError; then nothing was stored, and an older
+    version stays as it was.
     """
     refuse_other_kinds(source)
     refuse_uri(uri)
@@ -37,13 +51,19 @@ def push_document(indexing: Indexing, source: SourceRecord, uri: str, path: Path
     digest = hashlib.sha256(content).hexdigest()
     raw = RawDocument(uri, path, digest, len(content), media_type, version_tag=digest, modified_at=utc_now())
     for _ in range(_ATTEMPTS):
-        document_id = _pushed(indexing, source, raw, OriginalContent(content, media_type, digest))
+        document_id = _pushed(indexing, source, raw, OriginalContent(content, media_type, digest), readers)
         if document_id is not None:
             return document_id
     raise SourceError(f"{uri} is being changed by somebody else.", remedy="Push it again.")
 
 
-def _pushed(indexing: Indexing, source: SourceRecord, raw: RawDocument, original: OriginalContent) -> int | None:
+def _pushed(
+    indexing: Indexing,
+    source: SourceRecord,
+    raw: RawDocument,
+    original: OriginalContent,
+    readers: Sequence[str] | None,
+) -> int | None:
     """Return the document's id after the commit; None, with nothing stored, when somebody else was faster."""
     pipeline = pipeline_of(indexing.embedder, indexing.settings)
     with indexing.catalog.reading() as session:
@@ -65,8 +85,12 @@ def _pushed(indexing: Indexing, source: SourceRecord, raw: RawDocument, original
             return None
         if prepared.reading.parsed is not None:
             store.put_original(session, source.id, raw.uri, original)
+        store.set_original_readers(session, source.id, raw.uri, readers)
+        own_id = None if readers is None else own_list(session, readers, LOCAL, set())
+        writer = replace(writer, own_lists={} if own_id is None else {raw.uri: own_id})
         document_id = store_prepared(session, writer, prepared, vectors)[0]
-        if document_id is not None:
+        if document_id is not None:  # where only the list is new, nothing else was written
+            store.set_own_list(session, source.id, [document_id], own_id)
             indexing.recorded(session, "document.push", document_id)
         return document_id
 

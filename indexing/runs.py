@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
 from indexing import changelog
+from indexing.db import among
 from indexing.documents import Failure, FailureRecord, KnownFailure, RunRecord
+from indexing.store_lists import stale_sources
 from indexing.store_read import source_permitted
 from indexing.tables import Table, utc_now
 
@@ -76,23 +78,36 @@ def runs(session: Session, source_id: int | None = None, limit: int = 20) -> lis
 def visible_runs(session: Session, scope: Scope, source_id: int | None = None, limit: int = 20) -> list[RunRecord]:
     """Return the newest runs of the sources that the scope may read, newest first."""
     query = _newest_runs(source_id, limit).where(source_permitted(session, scope))
-    return [RunRecord(*row) for row in session.execute(query)]
+    return [_without_names(RunRecord(*row)) for row in session.execute(query)]
 
 
 def visible_run(session: Session, scope: Scope, run_id: int) -> RunRecord | None:
     """Return the run, or None when there is none of that id, or its source may not be read."""
     query = _run_query().where(RUN.c.id == run_id, source_permitted(session, scope))
     row = session.execute(query).one_or_none()
-    return None if row is None else RunRecord(*row)
+    return None if row is None else _without_names(RunRecord(*row))
+
+
+def _without_names(run: RunRecord) -> RunRecord:
+    """Return the run without names of items, if not all who may read the source may read all of its items."""
+    if not run.report.get("gives_lists"):
+        return run
+    return replace(run, report=run.report | {"failures": [], "notes": []})
 
 
 # --- failures -------------------------------------------------------------------------------------------------
 
 
 def record_failure(
-    session: Session, source_id: int, run_id: int | None, failure: Failure, version_tag: str | None, pipeline: str
+    session: Session,
+    source_id: int,
+    run_id: int | None,
+    failure: Failure,
+    version_tag: str | None,
+    pipeline: str,
+    own_acl_id: int | None = None,
 ) -> None:
-    """Store the failure of one item in place of an older one.
+    """Store the failure of one item in place of an older one; *own_acl_id* is the list that the source gave the item.
 
     Attempts count on while the bytes and the pipeline stay the same, and start at 1 when either is new.
     """
@@ -110,6 +125,7 @@ def record_failure(
         "pipeline": pipeline,
         "run_id": run_id,
         "at": utc_now(),
+        "own_acl_id": own_acl_id,
     }
     same = (f.source_id == source_id) & (f.uri == failure.uri)
     old = session.execute(select(f.id, f.content_hash, f.pipeline, f.attempts).where(same)).one_or_none()
@@ -119,6 +135,12 @@ def record_failure(
     again = (old.content_hash, old.pipeline) == (failure.content_hash, pipeline)
     values = row | {"attempts": old.attempts + 1 if again else 1}
     session.execute(update(FAILURE).where(f.id == old.id).values(values))
+
+
+def set_failure_list(session: Session, source_id: int, uri: str, own_acl_id: int | None) -> None:
+    """Show the failure to whoever may read the source and is on this list; None: to all who may read the source."""
+    same = (FAILURE.c.source_id == source_id) & (FAILURE.c.uri == uri)
+    session.execute(update(FAILURE).where(same).values(own_acl_id=own_acl_id))
 
 
 def clear_failure(session: Session, source_id: int, uri: str) -> None:
@@ -140,8 +162,14 @@ def failures(session: Session, source_id: int | None = None) -> list[FailureReco
 
 
 def visible_failures(session: Session, scope: Scope, source_id: int | None = None) -> list[FailureRecord]:
-    """Return the items that could not be read of the sources that the scope may read, by source and uri."""
-    return _failures(session, _failure_query(source_id).where(source_permitted(session, scope)))
+    """Return the items that the scope may read, or might if they could be read, by source and uri.
+
+    One with a list of its own is shown to whoever is on that too, and to nobody while the source's lists are too old.
+    """
+    f = FAILURE.c
+    fresh = among(session, f.own_acl_id, scope.acl_ids) & ~among(session, f.source_id, stale_sources(session))
+    shown = source_permitted(session, scope) & (f.own_acl_id.is_(None) | fresh)
+    return _failures(session, _failure_query(source_id).where(shown))
 
 
 def _failure_query(source_id: int | None) -> Any:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import structlog
 
-from indexing import changelog, generation, keywords
-from indexing.errors import CatalogError, GenerationError, StorageFull
+from indexing import canary, changelog, generation, keywords
+from indexing.errors import CatalogError, GenerationError, PermissionLeak, StorageFull
 from indexing.rows import Rows, rows_of
 from indexing.snapshot import Snapshot
 from indexing.store import count_index_rows, index_rows
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy.orm import Session
 
     from indexing.changelog import CatalogState
@@ -52,6 +54,7 @@ class SearchIndex:
         self._tail_writer: keywords.KeywordWriter | None = None
         self._probed: Generation | None = None  # checked against this process's model
         self._built = 0  # generations, by this object
+        self.leak: str | None = None  # what an index gave out that it must not, until one is built that does not
 
     def snapshot(self) -> Snapshot:
         """Return what is searchable now: of the last refresh; the first call refreshes."""
@@ -79,7 +82,9 @@ class SearchIndex:
     def publish(self, *, force: bool = False) -> bool:
         """Return whether a new generation was built: when none exists, or the tail or the dead rows grew too many.
 
-        *force* builds one in any case. Searching goes on meanwhile. Raises StorageFull.
+        *force* builds one in any case. Searching goes on meanwhile. New or not, what is searched is asked for the
+        canary's secrets (``indexing.canary``); one that gives them out is put aside. Raises StorageFull, and
+        PermissionLeak when nothing is left that keeps them.
         """
         with self._building:
             before = self._built
@@ -88,9 +93,24 @@ class SearchIndex:
                 probes = self._probe_vectors()
                 with self._catalog.reading() as session:
                     self._build(session, probes)
+                self.leak = None
                 with self._refreshing, self._catalog.reading() as session:
                     self._adopt(session, changelog.state(session))
+            else:
+                self._ask_for_secrets()
             return self._built > before
+
+    def _ask_for_secrets(self) -> None:
+        """Put aside what is searched if it gives out what it must not."""
+        with self._refreshing, self._catalog.reading() as session:
+            state = changelog.state(session)
+            if not self._is_current(state):
+                self._advance(session, state)
+            current = self._current
+            if current is not None and (found := canary.leak(session, current)) is not None:
+                self._current = None  # who asks now waits
+                self._put_aside(current.generation, found)
+                self._adopt(session, state)
 
     def check_model(self) -> None:
         """Compare the embedding model with the generation's probe vectors, once; put aside one that disagrees.
@@ -123,6 +143,8 @@ class SearchIndex:
     def _is_due(self, current: Snapshot) -> bool:
         """Say whether a new generation should be built."""
         path = current.generation.path
+        if self.leak is not None:
+            return True
         if len(current) > 0 and (path is None or not path.exists()):
             return True
         if len(current.tail) > self._tail_rows or current.dead > _MOST_DEAD * max(1, len(current.live)):
@@ -140,19 +162,42 @@ class SearchIndex:
         if current is None or changelog.hash_at(session, current.seq) != current.log_hash:
             self._adopt(session, state)  # the first call, or the catalog was restored from a backup
             return
-        self._extend(session, current, state)
-        current = self._current
-        if current is not None and len(current.tail) > self._tail_rows:
+        self._current = current = self._extended(session, current, state)
+        if len(current.tail) > self._tail_rows:
             newer = self._newest(session, above=current.generation.seq)  # another process may have published
-            if newer is not None:
-                self._begin(session, newer, state)
+            if newer is not None and not self._begin(session, newer, state):
+                self._adopt(session, state)
 
     def _adopt(self, session: Session, state: CatalogState) -> None:
-        """Start again from the newest good generation, or from a new one. The caller holds the lock."""
-        base = self._newest(session) or self._rebuilt(session)
-        if base is None:
-            base = generation.empty(changelog.first_hash(state.uuid), self._embedder.dimension)
-        self._begin(session, base, state)
+        """Start again from the newest good generation, or from a new one. The caller holds the lock.
+
+        One that gives out secrets is put aside, and when none is left all is searched from memory, without FAISS.
+        Raises PermissionLeak when that leaks too: then nothing is searched.
+        """
+        put_aside: set[Path | None] = set()
+        while (base := self._newest(session) or (None if put_aside else self._rebuilt(session))) is not None:
+            if base.path in put_aside:
+                break  # it could not be renamed
+            if self._begin(session, base, state):
+                return
+            put_aside.add(base.path)
+        if not self._begin(
+            session, generation.empty(changelog.first_hash(state.uuid), self._embedder.dimension), state
+        ):
+            self._current = None
+            raise PermissionLeak(self.leak)
+
+    def _put_aside(self, base: Generation, found: str) -> None:
+        self.leak = found
+        log.error(
+            "The index gives out what it must not; it is not used.",
+            action="permission_leak",
+            generation=None if base.path is None else base.path.name,
+            found=found,
+            remedy="see SECURITY.md; `metier sync` builds the index anew",
+        )
+        if base.path is not None:
+            generation.put_aside(base.path)
 
     def _newest(self, session: Session, above: int = -1) -> Generation | None:
         return generation.newest(session, self._cache, self._embedder.fingerprint, self._embedder.dimension, above)
@@ -180,15 +225,22 @@ class SearchIndex:
         self._built += 1
         log.info("A generation was built.", action="generation_built", generation=path.name)
 
-    def _begin(self, session: Session, base: Generation, state: CatalogState) -> None:
-        """Make *base* and all changes after it the current snapshot."""
+    def _begin(self, session: Session, base: Generation, state: CatalogState) -> bool:
+        """Make *base* and all changes after it the current snapshot, unless it gives out what it must not."""
         self._tail_writer = None
         live = np.ones(len(base.rows), dtype=np.bool_)
         nothing = Rows.none(self._embedder.dimension)
-        self._extend(session, Snapshot(base, live, frozenset(), nothing, None, base.seq, base.log_hash), state)
+        first = Snapshot(base, live, frozenset(), nothing, None, base.seq, base.log_hash)
+        extended = self._extended(session, first, state)
+        if (found := canary.leak(session, extended)) is not None:
+            self._tail_writer = None
+            self._put_aside(base, found)
+            return False
+        self._current = extended
+        return True
 
-    def _extend(self, session: Session, current: Snapshot, state: CatalogState) -> None:
-        """Make *current* and all changes after it the current snapshot."""
+    def _extended(self, session: Session, current: Snapshot, state: CatalogState) -> Snapshot:
+        """Return *current* with all changes after it."""
         changed = changelog.changed_documents(session, current.seq)
         extended = replace(current, seq=state.seq, log_hash=state.log_hash)
         if changed:
@@ -209,4 +261,4 @@ class SearchIndex:
                 filters={},
             )
             self._tail_writer = writer  # lost on the way here when anything failed: its rows would be half there
-        self._current = extended
+        return extended

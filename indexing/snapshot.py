@@ -62,8 +62,8 @@ class Snapshot:
     filters: dict[keywords.Filter, _Allowed] = field(default_factory=dict, repr=False)  # remembered, not state
 
     def __len__(self) -> int:
-        """Return the number of searchable rows."""
-        return int(np.count_nonzero(self.live)) + len(self.tail)
+        """Return the number of searchable rows, the canary's not counted."""
+        return int(np.count_nonzero(self.live)) - self.generation.secret_rows + len(self.tail)
 
     @property
     def dead(self) -> int:

@@ -24,6 +24,7 @@ from indexing.store_index import (
     put_embeddings,
     sweep_embeddings,
 )
+from indexing.store_lists import list_for, own_list
 from indexing.store_read import (
     SOURCE_COLUMNS,
     access_list_of,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ScalarSelect
     from sqlalchemy.orm import Session
 
     from indexing.documents import Chunk, NewDocument
@@ -71,6 +71,8 @@ __all__ = [
     "remove_source",
     "replace_document",
     "set_acl",
+    "set_original_readers",
+    "set_own_list",
     "source_named",
     "sources",
     "sweep_embeddings",
@@ -92,6 +94,7 @@ _KNOWN_COLUMNS = (
     DOCUMENT.c.parent_id,
     DOCUMENT.c.size_bytes,
     DOCUMENT.c.title,
+    own_list().label("own_acl_id"),
 )
 
 
@@ -157,7 +160,7 @@ def replace_document(session: Session, new: NewDocument, chunks: Sequence[Chunk]
     version stay until ``delete_documents``: the caller knows which are still there.
     """
     changelog.lock(session)
-    values = _row(new)
+    values = _row(session, new)
     same = (DOCUMENT.c.source_id == new.source_id) & (DOCUMENT.c.uri == new.uri)
     document_id = session.execute(select(DOCUMENT.c.id).where(same)).scalar_one_or_none()
     if document_id is None:
@@ -171,7 +174,7 @@ def replace_document(session: Session, new: NewDocument, chunks: Sequence[Chunk]
     return int(document_id)
 
 
-def _row(new: NewDocument) -> dict[str, Any]:
+def _row(session: Session, new: NewDocument) -> dict[str, Any]:
     """Return the document as its table's row, which has no id yet."""
     return {
         "source_id": new.source_id,
@@ -186,15 +189,10 @@ def _row(new: NewDocument) -> dict[str, Any]:
         "language": new.language,
         "pipeline": new.pipeline,
         "notes": list(new.notes),
-        # Looked up under the lock: a run that began before a revocation must not write the list of before.
-        "acl_id": _list_of(new.source_id) if new.acl_id is None else new.acl_id,
+        "acl_id": list_for(session, new.source_id, new.own_acl_id) if new.acl_id is None else new.acl_id,
         "indexed_at": utc_now(),
         "text": new.text,
     }
-
-
-def _list_of(source_id: int) -> ScalarSelect[int]:
-    return select(SOURCE.c.acl_id).where(SOURCE.c.id == source_id).scalar_subquery()
 
 
 def _chunk_row(document_id: int, chunk: Chunk) -> dict[str, Any]:
@@ -263,8 +261,17 @@ def _descendants(session: Session, ids: Collection[int]) -> list[int]:
     return found
 
 
-def set_acl(session: Session, document_ids: Collection[int], acl_id: int) -> None:
-    """Give the documents another access list; it holds from the next question on."""
+def set_own_list(session: Session, source_id: int, document_ids: Collection[int], own_id: int | None) -> int:
+    """Give documents of the source, and what is attached to them, this list of their own, or none.
+
+    Returns how many documents got another list by it.
+    """
+    family = [*document_ids, *_descendants(session, document_ids)]
+    return set_acl(session, family, list_for(session, source_id, own_id))
+
+
+def set_acl(session: Session, document_ids: Collection[int], acl_id: int) -> int:
+    """Give the documents another access list; it holds from the next question on. Returns how many had another."""
     changelog.lock(session)
     c = DOCUMENT.c
     wanted = among(session, c.id, document_ids)
@@ -272,9 +279,17 @@ def set_acl(session: Session, document_ids: Collection[int], acl_id: int) -> Non
     if rows:
         session.execute(update(DOCUMENT).where(among(session, c.id, [row.id for row in rows])).values(acl_id=acl_id))
         changelog.append_all(session, changelog.ACL, [(row.id, row.content_hash) for row in rows])
+    return len(rows)
 
 
 # --- originals ------------------------------------------------------------------------------------------------
+
+
+def set_original_readers(session: Session, source_id: int, uri: str, readers: Sequence[str] | None) -> None:
+    """Remember who may read the pushed document, by name: None for whoever is on the source's list."""
+    matching = (ORIGINAL.c.source_id == source_id) & (ORIGINAL.c.uri == uri)
+    names = None if readers is None else list(readers)
+    session.execute(update(ORIGINAL).where(matching).values(readers=names))
 
 
 def put_original(session: Session, source_id: int, uri: str, original: OriginalContent) -> None:
@@ -296,9 +311,9 @@ def put_original(session: Session, source_id: int, uri: str, original: OriginalC
 def originals(session: Session, source_id: int) -> list[Item]:
     """Return the pushed documents of the source as items, by uri; their version tag is the content hash."""
     c = ORIGINAL.c
-    columns = (c.uri, c.content_hash, c.pushed_at, c.size_bytes)
+    columns = (c.uri, c.content_hash, c.pushed_at, c.size_bytes, c.readers)
     rows = session.execute(select(*columns).where(c.source_id == source_id).order_by(c.uri))
-    return [Item(*row) for row in rows]
+    return [Item(*row[:-1], readers=None if row.readers is None else tuple(row.readers)) for row in rows]
 
 
 def original_content(session: Session, source_id: int, uri: str) -> OriginalContent | None:

@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, exists, func, select
 from indexing.db import among
 from indexing.documents import Counts, DocumentRecord, Passage, SourceRecord
 from indexing.principals import counted_groups
+from indexing.store_lists import stale_sources
 from indexing.tables import Table
 
 if TYPE_CHECKING:
@@ -24,12 +25,21 @@ if TYPE_CHECKING:
 
 PRINCIPAL = Table.metadata.tables["principal"]
 ACL_ENTRY = Table.metadata.tables["acl_entry"]
+BOUND = Table.metadata.tables["bound_acl"]
 SOURCE = Table.metadata.tables["source"]
 DOCUMENT = Table.metadata.tables["document"]
 CHUNK = Table.metadata.tables["chunk"]
 
 #: The fields of a SourceRecord, in order.
-SOURCE_COLUMNS = (SOURCE.c.id, SOURCE.c.name, SOURCE.c.kind, SOURCE.c.location, SOURCE.c.acl_id)
+SOURCE_COLUMNS = (
+    SOURCE.c.id,
+    SOURCE.c.name,
+    SOURCE.c.kind,
+    SOURCE.c.location,
+    SOURCE.c.acl_id,
+    SOURCE.c.acl_synced_at,
+    SOURCE.c.acl_max_age_minutes,
+)
 
 
 def _readable_lists() -> Select[Any]:
@@ -46,8 +56,19 @@ _READABLE_LISTS = _readable_lists()  # made once: putting it together takes long
 
 
 def readable_acl_ids(session: Session, principal_id: int) -> frozenset[int]:
-    """Return the access lists that the principal, a group of its, or everyone is on; none unless it is active."""
-    return frozenset(session.execute(_READABLE_LISTS, {"principal_id": principal_id}).scalars())
+    """Return the access lists that the principal, a group of its, or everyone is on; none unless it is active.
+
+    A document's list that is bound to its source's is among them when both sides are, and the source's lists are not
+    too old: all three locks go by this one place.
+    """
+    found = frozenset(session.execute(_READABLE_LISTS, {"principal_id": principal_id}).scalars())
+    b = BOUND.c
+    bound = select(b.acl_id).where(
+        among(session, b.within_id, found),
+        b.own_id.is_(None) | among(session, b.own_id, found),
+        ~among(session, b.source_id, stale_sources(session)),
+    )
+    return found | frozenset(session.execute(bound).scalars()) if found else found
 
 
 def _permitted(session: Session, scope: Scope) -> ColumnElement[bool]:

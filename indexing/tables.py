@@ -138,6 +138,21 @@ class AclEntryRow(Table):
     )
 
 
+class BoundAclRow(Table):
+    """An access list with two sides: who is on *within* (its source's list) and on *own*, if it has one, may read.
+
+    It counts for nobody while the lists of its source are too old. It has no entries, so a program of before this
+    table would take it for nobody's.
+    """
+
+    __tablename__ = "bound_acl"
+
+    acl_id: Mapped[int] = mapped_column(ForeignKey("acl.id", ondelete="CASCADE"), primary_key=True, autoincrement=False)
+    source_id: Mapped[int] = mapped_column(ForeignKey("source.id", ondelete="CASCADE"), index=True)
+    within_id: Mapped[int] = mapped_column(ForeignKey("acl.id"))
+    own_id: Mapped[int | None] = mapped_column(ForeignKey("acl.id"))
+
+
 class SourceRow(Table):
     """A place that documents come from."""
 
@@ -150,6 +165,10 @@ class SourceRow(Table):
     location: Mapped[str] = mapped_column(default="")  # of a folder: its absolute path
     acl_id: Mapped[int] = mapped_column(ForeignKey("acl.id"), default=LOCAL_ACL_ID)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    acl_synced_at: Mapped[datetime | None]  # when the last listing began that was complete
+    acl_max_age_minutes: Mapped[int | None] = mapped_column(
+        Integer
+    )  # older: its documents are hidden; 0: never; None: not chosen
 
 
 class DocumentRow(Table):
@@ -195,6 +214,7 @@ class OriginalRow(Table):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     pushed_at: Mapped[datetime] = mapped_column(default=utc_now)
     content: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+    readers: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))  # names; None: the source's list
 
 
 class ChunkRow(Table):
@@ -277,3 +297,4 @@ class FailureRow(Table):
     attempts: Mapped[int] = mapped_column(Integer, default=1)
     run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id", ondelete="SET NULL"))
     at: Mapped[datetime] = mapped_column(default=utc_now)
+    own_acl_id: Mapped[int | None] = mapped_column(ForeignKey("acl.id"))  # of the item: its name is shown to these

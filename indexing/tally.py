@@ -29,6 +29,7 @@ class Tally:
         self._seconds: dict[str, float] = {}
         self._failures: list[Failure] = []
         self.notes: list[str] = []
+        self.gives_lists = False
 
     def add(self, counts: Mapping[str, int], failures: Iterable[Failure] = ()) -> None:
         """Add *counts*, and keep the first failures."""
@@ -52,4 +53,5 @@ class Tally:
             error=error,
             failures=tuple(self._failures),
             notes=tuple(self.notes),
+            gives_lists=self.gives_lists,
         )

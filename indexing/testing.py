@@ -84,6 +84,8 @@ class FakeSource:
         self.complete = True
         self.error: Exception | None = None  # raised by listing()
         self.notes: tuple[str, ...] = ()
+        self.issuer = "local"  # of the names of readers
+        self.readers: dict[str, tuple[str, ...]] = {}  # by uri; one that is not here has no list of its own
         for uri, content in (files or {}).items():
             self.write(uri, content)
 
@@ -109,9 +111,10 @@ class FakeSource:
         if self.error is not None:
             raise self.error
         items = tuple(
-            Item(uri, f"v{version}", size_bytes=len(content)) for uri, (version, content) in sorted(self._files.items())
+            Item(uri, f"v{version}", size_bytes=len(content), readers=self.readers.get(uri))
+            for uri, (version, content) in sorted(self._files.items())
         )
-        return Listing(items, complete=self.complete, notes=self.notes)
+        return Listing(items, complete=self.complete, notes=self.notes, issuer=self.issuer)
 
     def fetch(self, item: Item, into: Path) -> RawDocument:
         """Write the item's bytes of this moment into the directory *into*."""

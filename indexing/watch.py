@@ -11,6 +11,7 @@ import structlog
 
 from indexing.errors import RunInProgress, SourceError
 from indexing.pipeline import sync_source
+from indexing.sources.folder_access import ACCESS_FILE
 
 if TYPE_CHECKING:
     import threading
@@ -101,8 +102,9 @@ def _run_on_changes(root: Path, stop: threading.Event, run_succeeds: Callable[[]
 
 
 def _is_hidden(root: Path, path: str) -> bool:
-    """Say whether the source skips this path: without that, a data directory inside the folder would watch itself."""
+    """Say whether the source passes over this path: else a data directory inside the folder would watch itself."""
     try:
-        return any(part.startswith(".") for part in Path(path).relative_to(root).parts)
+        parts = Path(path).relative_to(root).parts
+        return any(part.startswith(".") for part in (parts[:-1] if parts[-1:] == (ACCESS_FILE,) else parts))
     except ValueError:
         return False

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from indexing import changelog, runs, store
 from indexing.chunk import chunk_blocks, document_language, document_text
+from indexing.compare import root_uri
 from indexing.documents import NewDocument
 from indexing.errors import CatalogUnavailable, ModelUnusable, StorageFull
 from indexing.reading import failure_of
@@ -74,6 +75,7 @@ class Writer:
     run_id: int | None = None
     attachments: Mapping[int, Sequence[KnownDocument]] = field(default_factory=dict)  # by the id of their parent
     failures: Mapping[str, KnownFailure] = field(default_factory=dict)
+    own_lists: Mapping[str, int] = field(default_factory=dict)  # by uri of the item, attachments follow
     cancel: threading.Event = field(default_factory=threading.Event)
 
 
@@ -175,7 +177,11 @@ def is_current(session: Session, writer: Writer, prepared: Prepared) -> bool:
     """Say whether the document is still what it was when it was read; else somebody wrote or deleted it since."""
     known = prepared.reading.known
     now = store.known_document(session, writer.source.id, prepared.reading.uri)
-    return (now and (now.id, now.content_hash)) == (known and (known.id, known.content_hash))
+    return _state(now) == _state(known)
+
+
+def _state(known: KnownDocument | None) -> tuple[int, str, int | None] | None:
+    return known and (known.id, known.content_hash, known.own_acl_id)
 
 
 def swept(session: Session, writer: Writer, prepared: Prepared, vectors: Mapping[str, bytes]) -> dict[str, str]:
@@ -235,7 +241,10 @@ def _store(
 def _store_failure(session: Session, writer: Writer, reading: Reading, failure: Failure) -> Counter[str]:
     """Record the failure; the old text goes when the file is known to say something else now."""
     version_tag = reading.raw.version_tag if reading.raw else None
-    runs.record_failure(session, writer.source.id, writer.run_id, failure, version_tag, writer.pipeline.failures)
+    own_id = writer.own_lists.get(root_uri(reading.uri))
+    runs.record_failure(
+        session, writer.source.id, writer.run_id, failure, version_tag, writer.pipeline.failures, own_id
+    )
     outdated = reading.known and failure.content_hash and failure.content_hash != reading.known.content_hash
     gone = store.delete_documents(session, [reading.known.id]) if reading.known and outdated else 0
     return Counter(failed=1, deleted=gone)
@@ -252,6 +261,7 @@ def _store_parked(session: Session, writer: Writer, reading: Reading) -> Counter
                 record.failure,
                 reading.raw.version_tag,
                 writer.pipeline.failures,
+                writer.own_lists.get(root_uri(reading.uri)),
             )
     return Counter(parked=1)
 
@@ -282,6 +292,7 @@ def _new_document(writer: Writer, prepared: Prepared, parent_id: int | None) -> 
         language=prepared.language,
         pipeline=writer.pipeline.documents,
         text=prepared.text,
+        own_acl_id=writer.own_lists.get(root_uri(reading.uri)),
         parent_id=parent_id,
         media_type=reading.raw.media_type or mimetypes.guess_type(name)[0],
         modified_at=reading.raw.modified_at,

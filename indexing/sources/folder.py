@@ -2,7 +2,8 @@ r"""A folder on this machine, or a share that is mounted on it. Nothing outside 
 
 What is skipped, with a note in the run's report: symbolic links (those that stay inside too: their target is listed
 under its own name), FIFOs, sockets and devices, hidden entries (a leading dot: .git, .DS_Store), and the lock and
-thumbnail files that programs leave behind (~$report.docx, Thumbs.db).
+thumbnail files that programs leave behind (~$report.docx, Thumbs.db). A file ``.metier-access.toml`` says who may read
+the folder that it is in.
 
 A uri is the path below the folder. Bytes that are not UTF-8, control characters and the backslash itself are written
 ``\x0a``, so that every name has exactly one readable uri and the uri leads back to the name; so is the ``!``
@@ -20,10 +21,11 @@ import stat
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from indexing.documents import Failure, Item, Listing, RawDocument
 from indexing.errors import ItemUnreadable, SourceError, SourceMissing
+from indexing.sources.folder_access import ACCESS_FILE, readers_of
 from indexing.sources.private import private_file
 
 if TYPE_CHECKING:
@@ -63,21 +65,25 @@ class FolderSource:
         """
         items: list[Item] = []
         failures: list[Failure] = []
+        misunderstood: list[Failure] = []  # files that say who may read: what they are about is listed all the same
         skipped = _Skipped()
         with self._opened_root() as root:
-            pending: list[tuple[str, ...]] = [()]
+            pending: list[_Folder] = [_Folder((), None)]
             while pending:
-                parts = pending.pop()
+                parts, readers = pending.pop()
                 try:
                     with _opened(root, parts, _DIRECTORY) as folder, os.scandir(folder) as entries:
+                        readers, wrong = readers_of(folder, uri_of((*parts, ACCESS_FILE)), readers)
+                        misunderstood.extend(wrong)
                         for entry in entries:
-                            _sort_entry(entry, parts, items, pending, skipped)
+                            _sort_entry(entry, _Folder(parts, readers), items, pending, skipped)
                 except OSError as exc:
                     if parts and exc.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
                         continue  # it was removed, or replaced, while we listed: it is gone
-                    failures.append(_unlistable(uri_of(parts), exc))
+                    failures.append(_unlistable(uri_of(parts), readers, exc))
         items.sort(key=lambda item: item.uri)
-        return Listing(tuple(items), complete=not failures, failures=tuple(failures), notes=skipped.notes())
+        every = (*failures, *misunderstood)
+        return Listing(tuple(items), complete=not failures, failures=every, notes=skipped.notes())
 
     def fetch(self, item: Item, into: Path) -> RawDocument:
         """Copy the file to ``into / "content"``; a file that changes meanwhile is copied again.
@@ -139,6 +145,13 @@ def parts_of(uri: str) -> tuple[str, ...]:
     return parts
 
 
+class _Folder(NamedTuple):
+    """A folder below the root, by its names, and who may read what is in it."""
+
+    parts: tuple[str, ...]
+    readers: tuple[str, ...] | None
+
+
 class _Skipped:
     """Counts of what was left out on purpose."""
 
@@ -159,14 +172,16 @@ class _Skipped:
 
 def _sort_entry(
     entry: os.DirEntry[str],
-    folder: tuple[str, ...],
+    folder: _Folder,
     items: list[Item],
-    pending: list[tuple[str, ...]],
+    pending: list[_Folder],
     skipped: _Skipped,
 ) -> None:
     """Put one directory entry where it belongs. Raises OSError when it cannot be looked at."""
-    parts = (*folder, entry.name)
+    parts = (*folder.parts, entry.name)
     uri = uri_of(parts)
+    if entry.name == ACCESS_FILE:
+        return
     if entry.name.startswith("."):
         skipped.add("hidden", uri)
     elif entry.name.startswith("~$") or entry.name.casefold() in _LEFT_BEHIND:
@@ -174,12 +189,12 @@ def _sort_entry(
     elif entry.is_symlink():
         skipped.add("symbolic links", uri)
     elif entry.is_dir(follow_symlinks=False):
-        pending.append(parts)
+        pending.append(_Folder(parts, folder.readers))
     elif entry.is_file(follow_symlinks=False):
         with contextlib.suppress(FileNotFoundError):  # removed while we listed: it is gone
             found = entry.stat(follow_symlinks=False)
             if stat.S_ISREG(found.st_mode):
-                items.append(Item(uri, _version(found), _moment(found), found.st_size))
+                items.append(Item(uri, _version(found), _moment(found), found.st_size, folder.readers))
     else:
         skipped.add("special files", uri)
 
@@ -248,11 +263,12 @@ def _unreadable(uri: str, exc: OSError) -> ItemUnreadable:
     return ItemUnreadable(f"{uri} cannot be read: {exc.strerror}.")
 
 
-def _unlistable(uri: str, exc: OSError) -> Failure:
+def _unlistable(uri: str, readers: tuple[str, ...] | None, exc: OSError) -> Failure:
     return Failure(
         uri=f"{uri}/",
         stage="list",
         reason=f"The folder cannot be listed: {exc.strerror}.",
         remedy="Check its permissions; until then nothing is deleted from the index.",
         error=type(exc).__name__,
+        readers=readers,
     )

@@ -70,6 +70,7 @@ class Company(RuleBasedStateMachine):
         self.face = self.stack.enter_context(face(type(self).make_settings()))
         self.ids, self.keys = {}, {}
         self.documents = {}  # word → (source, uri)
+        self.own = {}  # word → the list that came with the document, if one did
         self.words = (f"qvx{number:04d}zk" for number in itertools.count())
         with self.face.parts.catalog.transaction() as session:
             for name in USERS:
@@ -194,15 +195,28 @@ class Company(RuleBasedStateMachine):
         self.changed(lambda session, who: principals.set_state(session, who(name).id, state))
         self.suspended ^= {name}
 
-    @rule(name=source)
-    def put(self, name):
-        self.push(name)
+    @rule(name=source, readers=st.none() | st.sets(st.sampled_from((*USERS, *GROUPS, "everyone", "ghost")), max_size=2))
+    def put(self, name, readers):
+        self.push(name, readers)
 
-    def push(self, name):
+    def push(self, name, readers=None):
         word = next(self.words)
-        text = f"# Leave {word}\n\nEvery employee of {word} has 25 days of paid leave."
-        assert self.face.push(self.ids[name], f"hr/{word}.md", text).status_code == 201
+        self.send(word, name, readers)
         self.documents[word] = (name, f"hr/{word}.md")
+
+    def send(self, word, name, readers):
+        text = f"# Leave {word}\n\nEvery employee of {word} has 25 days of paid leave."
+        listed = "".join(f"&readers={reader}" for reader in readers or [""]) if readers is not None else ""
+        pushed = self.face.push(self.ids[name], f"hr/{word}.md?{listed[1:]}", text)
+        assert pushed.status_code in {200, 201}, pushed.text
+        self.own[word] = readers
+
+    @rule(data=st.data(), readers=st.none() | st.sets(st.sampled_from((*USERS, *GROUPS)), max_size=2))
+    def push_with_another_list(self, data, readers):
+        word = data.draw(st.sampled_from(sorted(word for word, (where, _) in self.documents.items() if where)))
+        name, uri = self.documents[word]
+        assume(uri.startswith("hr/"))
+        self.send(word, name, readers)
 
     @rule(data=st.data())
     def delete(self, data):
@@ -231,12 +245,13 @@ class Company(RuleBasedStateMachine):
         if not hasattr(self, "face"):
             return
         for name in USERS:
-            readable = self.readable(name)
-            forbidden = [word for word, (where, _) in self.documents.items() if where not in readable]
+            readable, counting = self.readable(name), self.counting(name) | {"everyone"}
+            open_to = {word for word in self.documents if self.own.get(word) is None or self.own[word] & counting}
+            forbidden = [w for w, (where, _) in self.documents.items() if where not in readable or w not in open_to]
             hidden = [f'"{s}"' for s in SOURCES if s not in readable]
             asks = [s for s in SPECIALISTS if self.may(name, s, "askers", "curators")]
             hidden += [s for s in SPECIALISTS if s not in asks]
-            mine = [w for w, (where, uri) in self.documents.items() if where in readable and uri.startswith("hr/")]
+            mine = [w for w in open_to if self.documents[w][0] in readable and self.documents[w][1].startswith("hr/")]
             for door, text in self.asked(name):
                 if door == "GET /v1/documents":
                     assert [word for word in mine if word not in text] == [], (name, "may read what is not listed")
@@ -274,7 +289,8 @@ class Company(RuleBasedStateMachine):
         if not hasattr(self, "face"):
             return
         public = self.public()
-        private = [word for word, (where, _) in self.documents.items() if where not in public]
+        open_to = {word for word in self.documents if self.own.get(word) is None or "everyone" in self.own[word]}
+        private = [w for w, (where, _) in self.documents.items() if where not in public or w not in open_to]
         for name in set(USERS) - self.suspended:
             mine, body = {"Authorization": f"Bearer {self.keys[name]}"}, {"question": QUESTION, "specialist": "public"}
             text = self.face.http.post("/v1/ask", json=body, headers=mine).text
@@ -293,6 +309,7 @@ class Company(RuleBasedStateMachine):
             ("POST", "/v1/search", {"question": QUESTION, "top_k": 50}),
             ("POST", "/v1/chat/completions", chat),
             ("POST", "/v1/chat/completions", chat | {"stream": True}),
+            *(("POST", f"/v1/sources/{number}/plan", None) for number in self.ids.values()),
             *(("GET", f"/v1/{what}", None) for what in LISTS),
             ("GET", "/metrics", None),
         ]

@@ -32,6 +32,64 @@ def into(tmp_path):
     return folder
 
 
+def test_a_file_in_a_folder_says_who_may_read_it_and_what_is_below(root):
+    (root / "hr" / "pay" / "old").mkdir(parents=True)
+    (root / "open").mkdir()
+    for name in ("a.txt", "hr/b.txt", "hr/pay/c.txt", "hr/pay/old/d.txt", "open/e.txt"):
+        (root / name).write_text("x")
+    (root / "hr" / ".metier-access.toml").write_text('readers = ["staff", "ann", "ann"]')
+    (root / "hr" / "pay" / ".metier-access.toml").write_text("readers = []")
+
+    listing = FolderSource(root).listing()
+
+    assert {item.uri: item.readers for item in listing.items} == {
+        "a.txt": None,
+        "hr/b.txt": ("ann", "staff"),
+        "hr/pay/c.txt": (),
+        "hr/pay/old/d.txt": (),
+        "open/e.txt": None,
+    }
+    assert (listing.complete, listing.failures, listing.notes) == (True, (), ())
+
+
+BAD = {
+    "empty": "",
+    "no value": "readers",
+    "one name": 'readers = "ann"',
+    "numbers": "readers = [1]",
+    "blank": 'readers = [" "]',
+    "typo": 'reader = ["ann"]',
+    "more": 'readers = ["ann"]\nwriters = ["bob"]',
+    "no text": b"\xff",
+    "long": "readers = []\n" + "#" * (1 << 20),
+}
+
+
+@pytest.mark.parametrize("what", [*BAD, "link", "folder", "fifo"])
+def test_a_file_that_cannot_be_understood_means_nobody_and_says_so(root, what):
+    (root / "hr").mkdir()
+    (root / "hr" / "a.txt").write_text("x")
+    (root / ".metier-access.toml").write_text('readers = ["boss"]')
+    file = root / "hr" / ".metier-access.toml"
+    if what == "link":
+        file.symlink_to(root / ".metier-access.toml")
+    elif what == "folder":
+        file.mkdir()
+    elif what == "fifo":
+        os.mkfifo(file)
+    else:
+        content = BAD[what]
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    listing = FolderSource(root).listing()
+
+    assert [(item.uri, item.readers) for item in listing.items] == [("hr/a.txt", ())]
+    [failure] = listing.failures
+    assert (failure.uri, failure.stage, failure.readers) == ("hr/.metier-access.toml", "list", ("boss",))
+    assert "Nobody may." in failure.reason
+    assert listing.complete, "nothing is missing"
+
+
 def uris(root):
     return [item.uri for item in FolderSource(root).listing().items]
 

@@ -53,6 +53,17 @@ def test_what_happens_in_the_folder_is_followed_without_being_asked(watched):
     wait_for(world, reports, {"sub/b.txt"})
 
 
+def test_a_change_of_who_may_read_is_followed_too(watched):
+    world, folder, reports = watched
+    (folder / "a.txt").write_text("one")
+    wait_for(world, reports, {"a.txt"})
+
+    (folder / ".metier-access.toml").write_text("readers = []")
+
+    while world.text("a.txt") is not None:
+        reports.get(timeout=30)
+
+
 def test_an_error_in_a_run_does_not_end_the_watching(watched):
     world, folder, reports = watched
     reports.get(timeout=30)
