@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
 
+from app.api_errors import may_fail
 from app.api_sources import Id, Limit, SourceFilter, source_with_id
 from app.auth import MayRead, MayWrite, PartsHere, scope_of
 from app.errors import BadRequest, Conflict, NotFound, TooLarge
@@ -48,7 +49,7 @@ SPOOL_BYTES = 1 << 20
             "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
         }
     },
-    responses={201: {"description": "Stored for the first time.", "model": PushedOut}},
+    responses={201: {"description": "Stored for the first time.", "model": PushedOut}, **may_fail(409, 415)},
 )
 async def push(
     source_id: Id, uri: Uri, request: Request, response: Response, parts: PartsHere, who: MayWrite
@@ -159,6 +160,7 @@ def get_by_uri(source_id: Id, uri: Uri, parts: PartsHere, who: MayRead) -> Docum
     tags=["documents"],
     status_code=204,
     summary="Delete a pushed document",
+    responses=may_fail(409),
 )
 def delete(source_id: Id, uri: Uri, parts: PartsHere, who: MayWrite) -> None:
     """Delete a pushed document; when this returns, no answer uses it any more."""

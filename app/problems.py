@@ -135,7 +135,8 @@ def named_problem(
 
 
 def _is_openai(request: Request) -> bool:
-    return request.url.path.startswith(OPENAI_PATHS)
+    # Not request.url: that is made with the Host header, which anybody may write.
+    return str(request.scope["path"]).startswith(OPENAI_PATHS)
 
 
 async def _on_own_error(request: Request, exc: Exception) -> JSONResponse:

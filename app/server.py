@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from app import api_ask, api_documents, api_health, api_keys, api_sources, openai_api, problems
+from app.api_errors import documented
 from app.ingest import Synchronizations
 from app.metrics import Metrics
 from app.server_guard import Guard
@@ -39,6 +40,16 @@ every route but `/healthz` and `/readyz` needs `Authorization: Bearer <token>`. 
 """
 
 
+class Application(FastAPI):
+    """FastAPI, whose description of the interface also names the errors."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = documented(super().openapi())
+        return self.openapi_schema
+
+
 def create_app(parts: Parts) -> FastAPI:
     """Return the application that serves *parts*. It starts and stops with the server's lifespan."""
     app = _routes()
@@ -58,7 +69,7 @@ def openapi_document() -> dict[str, Any]:
 
 def _routes() -> FastAPI:
     # No interactive page: it would fetch its scripts from a server that we do not run.
-    app = FastAPI(
+    app = Application(
         title=TITLE,
         description=DESCRIPTION,
         version=version(),

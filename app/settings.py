@@ -9,6 +9,8 @@ from pydantic import Field, SecretStr, model_validator
 from indexing.settings import IndexingSettings, PositiveFloat, PositiveInt
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+#: No question_chars may be higher: this is the bound in the description of the interface.
+QUESTION_CHARS_MOST = 100_000
 
 
 class AppSettings(IndexingSettings):
@@ -32,7 +34,7 @@ class AppSettings(IndexingSettings):
     first_token_timeout_s: PositiveFloat = Field(60, description="Longest wait for the generator's first token.")
     answer_timeout_s: PositiveFloat = Field(180, description="Longest time for one answer.")
     top_k: Annotated[int, Field(ge=1, le=50)] = Field(8, description="Passages that an answer may use.")
-    question_chars: PositiveInt = Field(4000, description="Longest question.")
+    question_chars: Annotated[int, Field(gt=0, le=QUESTION_CHARS_MOST)] = Field(4000, description="Longest question.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
     @model_validator(mode="after")
