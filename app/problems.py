@@ -195,6 +195,7 @@ _DETAILS = {
 _REMEDIES = {
     HTTPStatus.BAD_REQUEST: "Send a JSON object in UTF-8 with Content-Type: application/json.",
     HTTPStatus.NOT_FOUND: "See /openapi.json for the addresses.",
+    HTTPStatus.REQUEST_TIMEOUT: "Send it at once, over a connection that is fast enough.",
     HTTPStatus.METHOD_NOT_ALLOWED: "See the Allow header.",
 }
 
