@@ -12,7 +12,7 @@ from app import history, specialists
 from app.answer import answer, clean_question
 from app.api_body import JsonRoute
 from app.api_errors import may_fail
-from app.auth import MayAsk, MayOperate, MayRead, PartsHere, Principal, scope_of
+from app.auth import AnswerPlace, MayAsk, MayOperate, MayRead, PartsHere, Principal, scope_of
 from app.errors import AnswerWithdrawn, NotFound
 from app.events import Abstained, Citations, Done, Failed, Kept, Quick, Sources, Token, settled
 from app.generator import Turn
@@ -88,7 +88,7 @@ def specialist_named(parts: Parts, name: str | None) -> Specialist:
         **may_fail(404, 409, 502, 504),
     },
 )
-async def ask(body: AskIn, request: Request, parts: PartsHere, who: MayAsk) -> Any:
+async def ask(body: AskIn, request: Request, parts: PartsHere, who: MayAsk, _place: AnswerPlace) -> Any:
     """Answer from the documents that the asker may read, with citations; or say that they do not say."""
     turns = [Turn(role=t.role, text=t.text) for t in body.history]
     state = request.app.state

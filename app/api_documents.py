@@ -101,7 +101,8 @@ def checked_uri(uri: str) -> str:
 async def _save(request: Request, path: FilePath, most: int) -> None:
     """Write the body to *path*, a megabyte at a time.
 
-    Raises TooLarge as soon as it is, whatever Content-Length claimed, and 408 for one that arrives too slowly. No thread waits for the client: it is only asked to write what has arrived.
+    Raises TooLarge as soon as it is, whatever Content-Length claimed, and 408 for one that arrives too slowly. No
+    thread waits for the client: it is only asked to write what has arrived.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > most:

@@ -24,8 +24,9 @@ from indexing.principals import principal_with_id
 from indexing.tables import LOCAL_PRINCIPAL_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
+    from app.quotas import Quotas
     from indexing.documents import Scope
 
 Permission = Literal["ask", "read", "write", "operate", "observe", "admin"]
@@ -94,13 +95,25 @@ def _local(parts: Parts) -> Principal:
 def needs(permission: Permission) -> Callable[..., Principal]:
     """Return the dependency that lets in who has *permission*, and returns that principal."""
 
-    def permitted(who: Annotated[Principal, Depends(principal)]) -> Principal:
+    def permitted(request: Request, who: Annotated[Principal, Depends(principal)]) -> Principal:
+        quotas_of(request).admit(who.id)
         if permission not in who.permissions:
             raise Forbidden(f"This needs the permission “{permission}”.")
         return who
 
     permitted.__dict__["permission"] = permission  # read by the test that lists all routes
     return permitted
+
+
+def quotas_of(request: Request) -> Quotas:
+    """Return the counts of the application."""
+    return cast("Quotas", request.app.state.quotas)
+
+
+def answer_place(request: Request, who: Annotated[Principal, Depends(principal)]) -> Iterator[None]:
+    """Hold a place for an answer until it has been sent, or its reader has left. Raises TooManyRequests."""
+    with quotas_of(request).answering(who.id):
+        yield
 
 
 def checked_permissions(names: Collection[str]) -> frozenset[Permission]:
@@ -122,6 +135,7 @@ def scope_of(parts: Parts, who: Principal) -> Scope:
 #: The parameter types of routes.
 PartsHere = Annotated[Parts, Depends(parts_of)]
 MayAsk = Annotated[Principal, Depends(needs("ask"))]
+AnswerPlace = Annotated[None, Depends(answer_place)]
 MayRead = Annotated[Principal, Depends(needs("read"))]
 MayWrite = Annotated[Principal, Depends(needs("write"))]
 MayOperate = Annotated[Principal, Depends(needs("operate"))]

@@ -23,7 +23,7 @@ from app import specialists
 from app.api_ask import begin, specialist_named
 from app.api_body import JsonRoute
 from app.api_errors import may_fail
-from app.auth import MayAsk, MayRead, PartsHere  # noqa: TC001 -- FastAPI resolves annotations at run time
+from app.auth import AnswerPlace, MayAsk, MayRead, PartsHere  # noqa: TC001 -- FastAPI resolves annotations at run time
 from app.errors import BadRequest, NotFound
 from app.events import Abstained, Citations, Done, Failed, Kept, Sources, Token
 from app.generator import Turn
@@ -79,7 +79,9 @@ def _no_model(name: str) -> Response:
         **may_fail(404, 409, 502, 504),
     },
 )
-async def create_chat_completion(body: ChatIn, request: Request, parts: PartsHere, who: MayAsk) -> Any:
+async def create_chat_completion(
+    body: ChatIn, request: Request, parts: PartsHere, who: MayAsk, _place: AnswerPlace
+) -> Any:
     """Answer the last user message from the documents, with a numbered list of sources below."""
     question, turns = question_of(body)
     state = request.app.state

@@ -44,6 +44,7 @@ STATUS_OF: dict[type[Exception], HTTPStatus] = {
     app_errors.QuestionTooLong: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     app_errors.NotAllowed: HTTPStatus.UNAUTHORIZED,
+    app_errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     app_errors.Forbidden: HTTPStatus.FORBIDDEN,
     app_errors.NotFound: HTTPStatus.NOT_FOUND,
     app_errors.Conflict: HTTPStatus.CONFLICT,
@@ -120,7 +121,10 @@ def problem_of(
     error: errors.IndexingError, *, openai: bool = False, extra: Mapping[str, Any] | None = None
 ) -> JSONResponse:
     """Return the response for one of our own errors."""
-    return named_problem(type(error).__name__, error.message, error.remedy, openai=openai, extra=extra)
+    response = named_problem(type(error).__name__, error.message, error.remedy, openai=openai, extra=extra)
+    if isinstance(error, app_errors.TooManyRequests):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
 
 
 def named_problem(

@@ -14,6 +14,7 @@ from app import api_ask, api_documents, api_health, api_keys, api_sources, opena
 from app.api_errors import documented
 from app.ingest import Synchronizations
 from app.metrics import Metrics
+from app.quotas import Quotas
 from app.server_guard import Guard
 from app.stream import answer_threads
 from app.version import version
@@ -58,6 +59,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.metrics = Metrics()
     app.state.synchronizations = Synchronizations(parts)
     app.state.answer_threads = answer_threads()
+    app.state.quotas = Quotas(parts.settings.requests_per_minute, parts.settings.answers_at_once)
     app.state.warmed = threading.Event()
     return app
 

@@ -35,6 +35,12 @@ class AppSettings(IndexingSettings):
     answer_timeout_s: PositiveFloat = Field(180, description="Longest time for one answer.")
     top_k: Annotated[int, Field(ge=1, le=50)] = Field(8, description="Passages that an answer may use.")
     question_chars: Annotated[int, Field(gt=0, le=QUESTION_CHARS_MOST)] = Field(4000, description="Longest question.")
+    requests_per_minute: PositiveInt | None = Field(
+        None, description="Most requests of one principal in a minute; more get 429. Unset: no limit."
+    )
+    answers_at_once: PositiveInt | None = Field(
+        None, description="Most answers made for one principal at the same time; more get 429. Unset: no limit."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
     @model_validator(mode="after")
