@@ -18,7 +18,9 @@ class AppSettings(IndexingSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on; anything but loopback needs an API token.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="Port to listen on.")
-    api_token: SecretStr | None = Field(None, description="Token that REST clients must send as a bearer token.")
+    api_token: SecretStr | None = Field(
+        None, min_length=1, description="Token that REST clients must send as a bearer token."
+    )
     generator: Literal["reader", "transformers", "openai"] = Field(
         "reader",
         description="reader (built in, quotes the documents), transformers (in process) or openai (a server).",
@@ -27,7 +29,7 @@ class AppSettings(IndexingSettings):
         None, description="Model of the generator: a local directory or hub name, or the server's model name."
     )
     generator_url: str | None = Field(None, description="Base URL of an OpenAI-compatible server, up to /v1.")
-    generator_api_key: SecretStr | None = Field(None, description="Key for that server.")
+    generator_api_key: SecretStr | None = Field(None, min_length=1, description="Key for that server.")
     generator_queue: PositiveInt = Field(8, description="Questions that may wait for the generator; more get 503.")
     context_tokens: PositiveInt = Field(4096, description="Most tokens of a prompt.")
     answer_tokens: PositiveInt = Field(400, description="Most tokens of an answer.")
