@@ -11,7 +11,6 @@ one local principal; with a token, only its bearer is. ``settings.py`` refuses a
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -67,7 +66,7 @@ def principal(request: Request) -> Principal:
     given = given.strip()
     bearer = scheme.lower() == "bearer"
     token = parts.settings.api_token
-    if token is not None and bearer and hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
+    if token is not None and bearer and keys.same(given, token.get_secret_value()):
         return _local(parts)
     if given.startswith(keys.PREFIX):
         return _bearer(parts, given if bearer else "")
