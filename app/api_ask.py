@@ -11,13 +11,14 @@ from starlette.concurrency import run_in_threadpool
 from app import audit, history, specialists
 from app.answer import answer, clean_question
 from app.api_body import JsonRoute
-from app.auth import MayAsk, PartsHere, Principal, asker_of, reading_as
+from app.api_errors import may_fail
+from app.auth import AnswerPlace, MayAsk, PartsHere, Principal, asker_of, reading_as
 from app.errors import AnswerWithdrawn, NotFound
 from app.events import Abstained, Citations, Done, Failed, Kept, Quick, Sources, Token, settled
 from app.generator import Turn
 from app.problems import named_problem
 from app.retrieve import retrieve
-from app.stream import EventStream, collect, sse, stepped
+from app.stream import EVENT_SCHEMA, EventStream, collect, sse, stepped
 from app.wire import (
     AbstentionOut,
     AnswerOut,
@@ -75,11 +76,12 @@ def specialist_named(parts: Parts, asker: Asker, name: str) -> Specialist:
             "description": "The answer; or, as server-sent events: `sources`, `token`…, then `citations`, `abstained` "
             "or `failed`, and `done`. Where a generator writes, `quick` comes before the tokens: the reader's answer, "
             "to be shown at once. The tokens replace it if `citations` follow; if `kept` does, it stands.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        }
+            "content": {"text/event-stream": EVENT_SCHEMA},
+        },
+        **may_fail(404, 409, 502, 504),
     },
 )
-async def ask(body: AskIn, request: Request, parts: PartsHere, who: MayAsk) -> Any:
+async def ask(body: AskIn, request: Request, parts: PartsHere, who: MayAsk, _place: AnswerPlace) -> Any:
     """Answer from the documents that the asker may read, with citations; or say that they do not say."""
     turns = [Turn(role=t.role, text=t.text) for t in body.history]
     state = request.app.state
@@ -159,7 +161,7 @@ def answer_out(events: Sequence[Event], chosen: Specialist) -> AnswerOut | Respo
     )
 
 
-@router.post("/search", operation_id="search", tags=["ask"], summary="Search passages")
+@router.post("/search", operation_id="search", tags=["ask"], summary="Search passages", responses=may_fail(404, 409))
 def search(body: SearchIn, parts: PartsHere, who: MayAsk) -> SearchOut:
     """Return the passages that answer best, from the documents that the asker may read."""
     question = clean_question(body.question, parts.settings.question_chars)
@@ -188,7 +190,14 @@ def source_ids(session: Session, scope: Scope, names: Sequence[str]) -> frozense
     return frozenset(known[name] for name in names)
 
 
-@router.post("/feedback", operation_id="give_feedback", tags=["ask"], status_code=201, summary="Judge an answer")
+@router.post(
+    "/feedback",
+    operation_id="give_feedback",
+    tags=["ask"],
+    status_code=201,
+    summary="Judge an answer",
+    responses=may_fail(404),
+)
 def give_feedback(body: FeedbackIn, parts: PartsHere, who: MayAsk) -> FeedbackOut:
     """Store what the asker says of an answer that they were given."""
     with parts.catalog.transaction() as session:

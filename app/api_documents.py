@@ -12,6 +12,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
 
 from app import audit
+from app.api_body import limited
+from app.api_errors import may_fail
 from app.api_sources import Id, Limit, SourceFilter, source_with_id
 from app.auth import MayRead, MayWrite, PartsHere, reading_as
 from app.errors import BadRequest, Conflict, NotFound, TooLarge
@@ -57,7 +59,7 @@ SPOOL_BYTES = 1 << 20
             "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
         }
     },
-    responses={201: {"description": "Stored for the first time.", "model": PushedOut}},
+    responses={201: {"description": "Stored for the first time.", "model": PushedOut}, **may_fail(409, 415)},
 )
 async def push(
     source_id: Id,
@@ -115,18 +117,21 @@ def checked_uri(uri: str) -> str:
 
 
 async def _save(request: Request, path: FilePath, most: int) -> None:
-    """Write the body to *path*. Raises TooLarge as soon as it is, whatever Content-Length claimed."""
+    """Write the body to *path*, a megabyte at a time.
+
+    Raises TooLarge as soon as it is, whatever Content-Length claimed, and 408 for one that arrives too slowly. No
+    thread waits for the client: it is only asked to write what has arrived.
+    """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > most:
         raise _too_large(most)
-    total = 0
+    empty = True
     spool = bytearray()
+    body = Request(request.scope, limited(request.receive, most, _too_large(most))).stream()
     file = await run_in_threadpool(path.open, "wb", buffering=0)
     try:
-        async for piece in request.stream():
-            total += len(piece)
-            if total > most:
-                raise _too_large(most)
+        async for piece in body:
+            empty = empty and not piece
             spool += piece
             if len(spool) >= SPOOL_BYTES:
                 await run_in_threadpool(_write, file, bytes(spool))
@@ -134,7 +139,7 @@ async def _save(request: Request, path: FilePath, most: int) -> None:
         await run_in_threadpool(_write, file, bytes(spool))
     finally:
         await run_in_threadpool(file.close)
-    if total == 0:
+    if empty:
         raise BadRequest("The document is empty.", remedy="Send its bytes as the body; DELETE removes a document.")
 
 
@@ -196,6 +201,7 @@ def get_by_uri(source_id: Id, uri: Uri, parts: PartsHere, who: MayRead) -> Docum
     tags=["documents"],
     status_code=204,
     summary="Delete a pushed document",
+    responses=may_fail(409),
 )
 def delete(source_id: Id, uri: Uri, parts: PartsHere, who: MayWrite) -> None:
     """Delete a pushed document; when this returns, no answer uses it any more."""

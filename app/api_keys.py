@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path
 
 from app import audit, keys, people
 from app.api_body import JsonRoute
+from app.api_errors import may_fail
 from app.auth import MayAdminister, PartsHere, checked_permissions
 from app.wire_keys import KeyIn, KeyMadeOut, KeyOut, KeysOut
 from indexing.principals import principal_with_id
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/v1", route_class=JsonRoute, tags=["keys"])
 
 
-@router.post("/keys", operation_id="create_key", status_code=201, summary="Make a key")
+@router.post("/keys", operation_id="create_key", status_code=201, summary="Make a key", responses=may_fail(404))
 def create_key(body: KeyIn, parts: PartsHere, who: MayAdminister) -> KeyMadeOut:
     """Make a key for a user or service. Its text is in this response and nowhere else."""
     with parts.catalog.transaction() as session:

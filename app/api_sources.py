@@ -11,11 +11,12 @@ from starlette.concurrency import run_in_threadpool
 
 from app import audit
 from app.api_body import JsonRoute
+from app.api_errors import may_fail
 from app.auth import MayOperate, MayRead, PartsHere, Principal, reading_as, scope_of
 from app.errors import Conflict, NotFound
 from app.ingest import Synchronizations, indexing_of
 from app.places import add_source
-from app.stream import EventStream, sse
+from app.stream import EVENT_SCHEMA, EventStream, sse
 from app.wire_sources import (
     FailureOut,
     FailuresOut,
@@ -72,7 +73,14 @@ def list_sources(parts: PartsHere, who: MayRead) -> SourcesOut:
         return SourcesOut(sources=tuple(SourceOut.of(s) for s in store.visible_sources(session, scope)))
 
 
-@router.post("/sources", operation_id="add_source", tags=["sources"], status_code=201, summary="Add a source")
+@router.post(
+    "/sources",
+    operation_id="add_source",
+    tags=["sources"],
+    status_code=201,
+    summary="Add a source",
+    responses=may_fail(409),
+)
 def create_source(body: SourceIn, parts: PartsHere, who: MayOperate) -> SourceOut:
     """Add a source, which its maker and the local user may read; nothing is read before its first run."""
     return SourceOut.of(add_source(parts.catalog, body.name, body.kind, body.location, who.id))
@@ -85,7 +93,12 @@ def get_source(source_id: Id, parts: PartsHere, who: MayRead) -> SourceOut:
 
 
 @router.delete(
-    "/sources/{source_id}", operation_id="remove_source", tags=["sources"], status_code=204, summary="Remove a source"
+    "/sources/{source_id}",
+    operation_id="remove_source",
+    tags=["sources"],
+    status_code=204,
+    summary="Remove a source",
+    responses=may_fail(409),
 )
 def delete_source(source_id: Id, request: Request, parts: PartsHere, who: MayOperate) -> None:
     """Remove a source and everything indexed from it; the files of a folder stay as they are."""
@@ -97,7 +110,13 @@ def delete_source(source_id: Id, request: Request, parts: PartsHere, who: MayOpe
         audit.record(session, who.id, "source.remove", source_id)
 
 
-@router.post("/sources/{source_id}/plan", operation_id="plan_source", tags=["sources"], summary="Plan a run")
+@router.post(
+    "/sources/{source_id}/plan",
+    operation_id="plan_source",
+    tags=["sources"],
+    summary="Plan a run",
+    responses=may_fail(409),
+)
 def plan(source_id: Id, parts: PartsHere, who: MayRead) -> PlanOut:
     """Return what a run would do with the documents that the asker may read, without doing it."""
     source = source_with_id(parts, who, source_id)
@@ -105,7 +124,12 @@ def plan(source_id: Id, parts: PartsHere, who: MayRead) -> PlanOut:
 
 
 @router.post(
-    "/sources/{source_id}/sync", operation_id="sync_source", tags=["sources"], status_code=202, summary="Start a run"
+    "/sources/{source_id}/sync",
+    operation_id="sync_source",
+    tags=["sources"],
+    status_code=202,
+    summary="Start a run",
+    responses=may_fail(409),
 )
 def sync(source_id: Id, request: Request, parts: PartsHere, who: MayOperate, body: SyncIn | None = None) -> RunOut:
     """Start a run in the background and return it; 409 while one of this source is going on."""
@@ -139,7 +163,7 @@ def get_run(run_id: Id, parts: PartsHere, who: MayRead) -> RunOut:
     responses={
         200: {
             "description": "`progress` while it goes on, then `done` with the run.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": EVENT_SCHEMA},
         }
     },
 )

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path
 
 from app import audit, specialists, specialists_access
 from app.api_body import JsonRoute
+from app.api_errors import may_fail
 from app.auth import MayCurate, MayOperate, MayRead, PartsHere, asker_of
 from app.wire_specialists import (
     SpecialistAccessIn,
@@ -38,7 +39,9 @@ def list_specialists(parts: PartsHere, who: MayRead) -> SpecialistsOut:
         return _all_out(session, asker, specialists.specialists(session, asker))
 
 
-@router.post("/specialists", operation_id="create_specialist", status_code=201, summary="Create one")
+@router.post(
+    "/specialists", operation_id="create_specialist", status_code=201, summary="Create one", responses=may_fail(409)
+)
 def create_specialist(body: SpecialistIn, parts: PartsHere, who: MayOperate) -> SpecialistOut:
     """Create a specialist, which its maker and `askers` may ask at once, also as a model of the OpenAI routes."""
     asker = asker_of(parts, who)

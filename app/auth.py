@@ -11,7 +11,6 @@ one local principal; with a token, only its bearer is. ``settings.py`` refuses a
 
 from __future__ import annotations
 
-import hmac
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from app.quotas import Quotas
     from indexing.documents import Scope
 
 Permission = Literal["ask", "read", "curate", "write", "operate", "observe", "admin"]
@@ -70,7 +70,7 @@ def principal(request: Request) -> Principal:
     given = given.strip()
     bearer = scheme.lower() == "bearer"
     token = parts.settings.api_token
-    if token is not None and bearer and hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
+    if token is not None and bearer and keys.same(given, token.get_secret_value()):
         return _local(parts)
     if given.startswith(keys.PREFIX):
         return _bearer(parts, given if bearer else "")
@@ -99,6 +99,7 @@ def needs(permission: Permission) -> Callable[..., Principal]:
     """Return the dependency that lets in who has *permission*, and returns that principal."""
 
     def permitted(request: Request, who: Annotated[Principal, Depends(principal)]) -> Principal:
+        quotas_of(request).admit(who.id)
         if permission not in who.permissions:
             request.app.state.refusals.note(parts_of(request).catalog, who.id, permission)
             raise Forbidden(f"This needs the permission “{permission}”.")
@@ -106,6 +107,17 @@ def needs(permission: Permission) -> Callable[..., Principal]:
 
     permitted.__dict__["permission"] = permission  # read by the test that lists all routes
     return permitted
+
+
+def quotas_of(request: Request) -> Quotas:
+    """Return the counts of the application."""
+    return cast("Quotas", request.app.state.quotas)
+
+
+def answer_place(request: Request, who: Annotated[Principal, Depends(principal)]) -> Iterator[None]:
+    """Hold a place for an answer until it has been sent, or its reader has left. Raises TooManyRequests."""
+    with quotas_of(request).answering(who.id):
+        yield
 
 
 def checked_permissions(names: Collection[str]) -> frozenset[Permission]:
@@ -142,6 +154,7 @@ def asker_of(parts: Parts, who: Principal) -> Asker:
 #: The parameter types of routes.
 PartsHere = Annotated[Parts, Depends(parts_of)]
 MayAsk = Annotated[Principal, Depends(needs("ask"))]
+AnswerPlace = Annotated[None, Depends(answer_place)]
 MayRead = Annotated[Principal, Depends(needs("read"))]
 MayCurate = Annotated[Principal, Depends(needs("curate"))]
 MayWrite = Annotated[Principal, Depends(needs("write"))]

@@ -5,6 +5,7 @@ AppError
 │   ├── QuestionTooLong
 │   └── TooLarge         a pushed document is larger than allowed
 ├── NotAllowed           no principal, or a wrong key
+├── TooManyRequests      this principal asks for more than its share
 ├── Forbidden            known, but not permitted; or a web page that is not ours asks
 ├── NotFound             absent, or not for this principal: the two look the same
 ├── Conflict             the name is taken, a run is already going on
@@ -53,6 +54,17 @@ class Forbidden(AppError):
     """This is not permitted."""
 
     default_remedy = "Ask the operator of this server for the permission."
+
+
+class TooManyRequests(AppError):
+    """More than one principal's share was asked for."""
+
+    default_remedy = "Wait as long as Retry-After says; METIER_REQUESTS_PER_MINUTE and METIER_ANSWERS_AT_ONCE limit it."
+
+    def __init__(self, message: str | None = None, *, remedy: str | None = None, retry_after_s: int = 2) -> None:
+        """Keep the seconds after which a client may try again."""
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
 
 
 class NotFound(AppError):

@@ -22,13 +22,20 @@ from starlette.concurrency import run_in_threadpool
 from app import specialists
 from app.api_ask import begin, specialist_named
 from app.api_body import JsonRoute
-from app.auth import MayAsk, MayRead, PartsHere, asker_of
+from app.api_errors import may_fail
+from app.auth import (
+    AnswerPlace,
+    MayAsk,
+    MayRead,
+    PartsHere,
+    asker_of,
+)
 from app.errors import BadRequest, NotFound
 from app.events import Abstained, Citations, Done, Failed, Kept, Sources, Token
 from app.generator import Turn
 from app.problems import named_problem, openai_error
 from app.shown import plain
-from app.stream import EventStream, collect, stepped
+from app.stream import EVENT_SCHEMA, EventStream, collect, stepped
 from app.wire import TURN_CHARS, CitationOut
 from app.wire_openai import ChatIn, ChatOut, Choice, Model, Models, ReplyMessage, Usage
 
@@ -74,11 +81,14 @@ def _no_model(name: str) -> Response:
     responses={
         200: {
             "description": "The answer; with `stream` as server-sent events in OpenAI's form.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        }
+            "content": {"text/event-stream": EVENT_SCHEMA},
+        },
+        **may_fail(404, 409, 502, 504),
     },
 )
-async def create_chat_completion(body: ChatIn, request: Request, parts: PartsHere, who: MayAsk) -> Any:
+async def create_chat_completion(
+    body: ChatIn, request: Request, parts: PartsHere, who: MayAsk, _place: AnswerPlace
+) -> Any:
     """Answer the last user message from the documents, with a numbered list of sources below."""
     question, turns = question_of(body)
     state = request.app.state

@@ -45,6 +45,7 @@ STATUS_OF: dict[type[Exception], HTTPStatus] = {
     app_errors.QuestionTooLong: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     app_errors.NotAllowed: HTTPStatus.UNAUTHORIZED,
+    app_errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     app_errors.Forbidden: HTTPStatus.FORBIDDEN,
     app_errors.NotFound: HTTPStatus.NOT_FOUND,
     app_errors.Conflict: HTTPStatus.CONFLICT,
@@ -121,7 +122,10 @@ def problem_of(
     error: errors.IndexingError, *, openai: bool = False, extra: Mapping[str, Any] | None = None
 ) -> JSONResponse:
     """Return the response for one of our own errors."""
-    return named_problem(type(error).__name__, error.message, error.remedy, openai=openai, extra=extra)
+    response = named_problem(type(error).__name__, error.message, error.remedy, openai=openai, extra=extra)
+    if isinstance(error, app_errors.TooManyRequests):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
 
 
 def named_problem(
@@ -136,7 +140,8 @@ def named_problem(
 
 
 def _is_openai(request: Request) -> bool:
-    return request.url.path.startswith(OPENAI_PATHS)
+    # Not request.url: that is made with the Host header, which anybody may write.
+    return str(request.scope["path"]).startswith(OPENAI_PATHS)
 
 
 async def _on_own_error(request: Request, exc: Exception) -> JSONResponse:
@@ -195,6 +200,7 @@ _DETAILS = {
 _REMEDIES = {
     HTTPStatus.BAD_REQUEST: "Send a JSON object in UTF-8 with Content-Type: application/json.",
     HTTPStatus.NOT_FOUND: "See /openapi.json for the addresses.",
+    HTTPStatus.REQUEST_TIMEOUT: "Send it at once, over a connection that is fast enough.",
     HTTPStatus.METHOD_NOT_ALLOWED: "See the Allow header.",
 }
 

@@ -22,9 +22,11 @@ from app import (
     problems,
     retention,
 )
+from app.api_errors import documented
 from app.audit import Refusals
 from app.ingest import Synchronizations
 from app.metrics import Metrics
+from app.quotas import Quotas
 from app.server_guard import Guard
 from app.stream import answer_threads
 from app.version import version
@@ -52,6 +54,16 @@ every route but `/healthz` and `/readyz` needs `Authorization: Bearer <token>`. 
 """
 
 
+class Application(FastAPI):
+    """FastAPI, whose description of the interface also names the errors."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = documented(super().openapi())
+        return self.openapi_schema
+
+
 def create_app(parts: Parts) -> FastAPI:
     """Return the application that serves *parts*. It starts and stops with the server's lifespan."""
     app = _routes()
@@ -60,6 +72,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.metrics = Metrics()
     app.state.synchronizations = Synchronizations(parts)
     app.state.answer_threads = answer_threads()
+    app.state.quotas = Quotas(parts.settings.requests_per_minute, parts.settings.answers_at_once)
     app.state.warmed = threading.Event()
     app.state.refusals = Refusals()
     return app
@@ -72,7 +85,7 @@ def openapi_document() -> dict[str, Any]:
 
 def _routes() -> FastAPI:
     # No interactive page: it would fetch its scripts from a server that we do not run.
-    app = FastAPI(
+    app = Application(
         title=TITLE,
         description=DESCRIPTION,
         version=version(),

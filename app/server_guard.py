@@ -99,17 +99,28 @@ def _is_loopback(origin: str) -> bool:
     return match is not None and match["name"].strip("[]").lower() in LOOPBACK
 
 
+def _announces_a_body(headers: Headers) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+
 class _Exchange:
     """One request and its response, watched for the log line."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         self.scope = scope
-        self.receive = receive
+        self._receive = receive
         self._send = send
+        self._unread = _announces_a_body(Headers(scope=scope))
         self.request_id = request_id
         self.started = time.monotonic()
         self.status: int | None = None
         self.client_left = False
+
+    async def receive(self) -> Message:
+        """Return the next message of the client, and remember whether its body has been read to the end."""
+        message = await self._receive()
+        self._unread = self._unread and message.get("more_body", False)
+        return message
 
     async def send(self, message: Message) -> None:
         """Pass *message* on, with the security headers when it starts the response."""
@@ -120,6 +131,8 @@ class _Exchange:
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store")
             headers["X-Request-ID"] = self.request_id
+            if self._unread:  # refused before its end: the rest of it, which may be endless, is not waited for
+                headers["Connection"] = "close"
         await self._send(message)
 
     def log(self) -> None:

@@ -9,6 +9,8 @@ from pydantic import Field, SecretStr, model_validator
 from indexing.settings import IndexingSettings, PositiveFloat, PositiveInt
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+#: No question_chars may be higher: this is the bound in the description of the interface.
+QUESTION_CHARS_MOST = 100_000
 
 
 class AppSettings(IndexingSettings):
@@ -16,7 +18,9 @@ class AppSettings(IndexingSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on; anything but loopback needs an API token.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="Port to listen on.")
-    api_token: SecretStr | None = Field(None, description="Token that REST clients must send as a bearer token.")
+    api_token: SecretStr | None = Field(
+        None, min_length=1, description="Token that REST clients must send as a bearer token."
+    )
     generator: Literal["reader", "transformers", "openai"] = Field(
         "reader",
         description="reader (built in, quotes the documents), transformers (in process) or openai (a server).",
@@ -25,19 +29,25 @@ class AppSettings(IndexingSettings):
         None, description="Model of the generator: a local directory or hub name, or the server's model name."
     )
     generator_url: str | None = Field(None, description="Base URL of an OpenAI-compatible server, up to /v1.")
-    generator_api_key: SecretStr | None = Field(None, description="Key for that server.")
+    generator_api_key: SecretStr | None = Field(None, min_length=1, description="Key for that server.")
     generator_queue: PositiveInt = Field(8, description="Questions that may wait for the generator; more get 503.")
     context_tokens: PositiveInt = Field(4096, description="Most tokens of a prompt.")
     answer_tokens: PositiveInt = Field(400, description="Most tokens of an answer.")
     first_token_timeout_s: PositiveFloat = Field(60, description="Longest wait for the generator's first token.")
     answer_timeout_s: PositiveFloat = Field(180, description="Longest time for one answer.")
     top_k: Annotated[int, Field(ge=1, le=50)] = Field(8, description="Passages that an answer may use.")
-    question_chars: PositiveInt = Field(4000, description="Longest question.")
+    question_chars: Annotated[int, Field(gt=0, le=QUESTION_CHARS_MOST)] = Field(4000, description="Longest question.")
     answers_kept_days: Annotated[int, Field(ge=0)] | Literal["forever"] = Field(
         30, description="Days that questions, answers and feedback are kept; 0 stores none; forever keeps all."
     )
     audit_kept_days: PositiveInt | Literal["forever"] = Field(
         365, description="Days that lines of the audit log are kept; forever keeps all."
+    )
+    requests_per_minute: PositiveInt | None = Field(
+        None, description="Most requests of one principal in a minute; more get 429. Unset: no limit."
+    )
+    answers_at_once: PositiveInt | None = Field(
+        None, description="Most answers made for one principal at the same time; more get 429. Unset: no limit."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 

@@ -29,6 +29,18 @@ SEND_TIMEOUT_S = 30.0
 #: Answers stepped at the same time. Their own limit, so that they never take the threads of other routes.
 ANSWER_THREADS = 16
 
+#: How OpenAPI describes one event of a stream; its data is JSON.
+EVENT_SCHEMA: dict[str, Any] = {
+    "itemSchema": {
+        "type": "object",
+        "properties": {
+            "event": {"type": "string"},
+            "data": {"type": "string", "contentMediaType": "application/json"},
+        },
+        "required": ["data"],
+    }
+}
+
 _END: Any = object()
 
 

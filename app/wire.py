@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-#: Longest things that a request may hold; the question has a setting of its own.
+from app.settings import QUESTION_CHARS_MOST
+
+#: Longest things that a request may hold; a test refuses a field without a bound. The question has a setting too.
 NAME_CHARS = 100
 URI_CHARS = 1024
 TURNS_MOST = 50
@@ -28,7 +30,11 @@ def _clean(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_clean)]
 #: Something a person wrote, with something in it.
-Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_clean)]
+Words = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=QUESTION_CHARS_MOST),
+    AfterValidator(_clean),
+]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=NAME_CHARS)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import Field
 
@@ -25,7 +26,7 @@ class KeyIn(Wire):
     model_config = example(principal="payroll-bot", permissions=["ask"], label="nightly report", expires_days=90)
 
     principal: str = Field(max_length=255, description="Name of a user or service.")
-    permissions: tuple[str, ...] = Field(
+    permissions: tuple[Annotated[str, Field(max_length=32)], ...] = Field(
         ("ask", "read"), max_length=10, description="At most these; what the role allows still decides."
     )
     label: str = Field("", max_length=100, description="What it is for.")

