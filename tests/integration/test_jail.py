@@ -193,7 +193,7 @@ def test_a_parser_that_besieges_the_service_is_ended_in_time(world, name):
     started = time.monotonic()
     with pytest.raises(errors.ParseError) as caught:
         w.try_out(name)
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 12  # two seconds, and to remove what it has left on a slow disk
     assert caught.value.remedy
     deadline = time.monotonic() + 3
     while group_of(first) and time.monotonic() < deadline:
