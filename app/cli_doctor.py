@@ -21,6 +21,22 @@ if TYPE_CHECKING:
 LEAST_FREE_MB = 500
 #: From this version on SQLite has no known fault that corrupts a WAL database used by several processes.
 SAFE_SQLITE = (3, 51, 3)
+#: Layer of the parsers' confinement → what is not stopped without it, and what to do.
+JAIL = {
+    "limits": ("A parser may take the machine's memory and disk.", "Run Métier on Linux or macOS."),
+    "network": (
+        "No network namespace here.",
+        "Allow unprivileged user namespaces (user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns).",
+    ),
+    "files": (
+        "A parser can read whatever the service can.",
+        "Use Linux 5.13 or newer with landlock in its list of security modules (boot parameter lsm=landlock,…).",
+    ),
+    "calls": (
+        "A parser can open sockets and reach other processes of the service's user.",
+        "Use Linux on x86-64 or arm64, and a container profile that allows seccomp(2).",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +81,7 @@ def run_checks() -> list[Check]:
     except IndexingError as exc:
         return [*checks, Check("catalog", "failed", exc.message, exc.remedy)]
     try:
-        return checks + [_checked(check, parts) for check in _DEEP]
+        return checks + [_checked(check, parts) for check in _DEEP] + _jail(parts)
     finally:
         close(parts)
 
@@ -118,6 +134,29 @@ def _sqlite(settings: AppSettings) -> Check:
         remedy = "Run one process at a time on this catalog, or use PostgreSQL (METIER_DATABASE_URL)."
         return Check("sqlite", "warning", f"{found}: may corrupt a catalog that several processes write", remedy)
     return Check("sqlite", "ok", found)
+
+
+def _jail(parts: Parts) -> list[Check]:
+    """Return one check for each layer that confines the parsers. A layer that another makes up for is no warning."""
+    from indexing.errors import ParseError
+    from indexing.parsing.confine import gaps
+
+    try:
+        layers = parts.parsers.layers()
+    except ParseError as exc:
+        return [Check("parsers", "failed", exc.message, exc.remedy)]
+    missing = gaps(layers)
+    checks = []
+    for name, (without, remedy) in JAIL.items():
+        if name in missing:
+            checks.append(Check(f"parser jail: {name}", "warning", without, remedy))
+        elif name in layers:
+            checks.append(Check(f"parser jail: {name}", "ok", layers[name]))
+        else:
+            checks.append(
+                Check(f"parser jail: {name}", "ok", f"{without} The filter of calls refuses sockets instead.", remedy)
+            )
+    return checks
 
 
 def _check_catalog(parts: Parts) -> Check:

@@ -8,29 +8,34 @@ for itself are in ``parsing/confine.py``; those that must hold even when it lies
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from indexing.documents import BLOCK_KINDS, Attachment, Block, Parsed
-from indexing.errors import PARSE_ERRORS, EmptyDocument, ParseError, ParseLimit
+import structlog
+
+from indexing import parse_place
+from indexing.errors import EmptyDocument, ParseError, ParseLimit
+from indexing.parse_answer import decoded, nonsense, outcome_of
+from indexing.parsing.confine import gaps
 from indexing.parsing.job import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
+    from indexing.documents import Parsed
     from indexing.settings import IndexingSettings
+
+_log = structlog.get_logger(__name__)
 
 #: Changes whenever the blocks of any file could come out differently: then documents are parsed again.
 PARSER_VERSION = "2"
@@ -39,20 +44,24 @@ PARSER_VERSION = "2"
 _FILES_PER_CHILD = 400
 _MEMORY_SHARE = 0.5
 _START_TIMEOUT_S = 60.0
-#: Names of the children's directories, and of the file in each that its owner keeps locked.
-_PREFIX = "metier-parser-"
-_LOCK = "owner.lock"
+#: How often a child is looked at while it reads.
+_WATCH_S = 0.25
 #: The children's programs are looked for here and nowhere else: the user's environment does not reach them.
 _PATH = "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin:/snap/bin"
 
 
+class _Trespass(Exception):
+    """A child takes more of the machine than a reader needs."""
+
+
 @dataclass(slots=True)
 class _Child:
-    """One parser process and its private directory."""
+    """One parser process, its private directory, and the layers of its confinement: name → what it is."""
 
     process: subprocess.Popen[bytes]
     directory: Path
     lock: IO[bytes]
+    layers: dict[str, str] = field(default_factory=dict)
     files: int = 0
 
     def kill(self) -> None:
@@ -64,7 +73,7 @@ class _Child:
                 with contextlib.suppress(OSError):
                     pipe.close()
         self.process.wait()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        parse_place.remove(self.directory)
         self.lock.close()
 
 
@@ -74,8 +83,9 @@ class ParserPool:
     Use it as a context manager, or call ``close()``: both end the children.
     """
 
-    def __init__(self, settings: IndexingSettings) -> None:
-        """Remember the limits; nothing is started yet."""
+    def __init__(self, settings: IndexingSettings, entry: Sequence[str] = ("indexing.parsing.child",)) -> None:
+        """Remember the limits; nothing is started yet. *entry*: the module that a child runs, and its arguments."""
+        self._entry = tuple(entry)
         self._limits = Limits(
             timeout_s=settings.parse_timeout_s,
             memory_mb=settings.parse_memory_mb,
@@ -89,6 +99,7 @@ class ParserPool:
         self._idle: list[_Child] = []
         self._busy: list[_Child] = []
         self._closed = False
+        self._told = False
 
     def __enter__(self) -> Self:
         """Return the pool itself."""
@@ -137,21 +148,49 @@ class ParserPool:
                 f"{name}: the file has {size >> 20} MB; the limit is {self._limits.file_mb} MB.",
                 remedy="Split the file, or raise METIER_MAX_FILE_MB.",
             )
-        request = {
-            "path": str(path.resolve()),
-            "name": name.encode("utf-8", "replace").decode("utf-8"),
-            "media_type": media_type,
-            "workdir": str(workdir.resolve()),
-        }
         with self._free:
             child = self._borrow(name)
             keep = False
             try:
-                answer = self._ask(child, request, name)
-                keep = self._worth_keeping(child, answer)
+                outcome, memory_mb = self._read(child, path, name, media_type, workdir)
+                small = memory_mb < self._limits.memory_mb * _MEMORY_SHARE
+                keep = small and child.files < _FILES_PER_CHILD
+            except OSError as exc:
+                raise ParseError(f"{name}: the parser's private directory failed it: {exc.strerror}.") from exc
             finally:
                 self._give_back(child, keep=keep)
-        return _parsed(answer, name, workdir.resolve())
+        if isinstance(outcome, ParseError):
+            raise outcome
+        return outcome
+
+    def _read(
+        self, child: _Child, path: Path, name: str, media_type: str | None, workdir: Path
+    ) -> tuple[Parsed | ParseError, int]:
+        """Return what *child* made of the file, or why it could not, and its memory in MB.
+
+        Raises ParseError or OSError where the child itself is to blame: it is not used again.
+        """
+        child.files += 1
+        copy, out = parse_place.hand_over(path, child.directory, child.files)
+        label = name.encode("utf-8", "replace").decode("utf-8")
+        request = {"path": str(copy), "name": label, "media_type": media_type, "workdir": str(out)}
+        answer = self._ask(child, request, name)
+        outcome = outcome_of(answer, name, out, workdir, self._limits.file_mb << 20)
+        parse_place.take_back(child.directory, child.files)
+        memory_mb = answer.get("memory_mb")
+        if not isinstance(memory_mb, int):
+            raise nonsense(name)
+        return outcome, memory_mb
+
+    def layers(self) -> dict[str, str]:
+        """Return the layers of confinement that a child has here: name → what it is. Raises ParseError.
+
+        The names are those of ``indexing.parsing.confine.LAYERS``; a layer that the system does not offer is missing.
+        """
+        with self._free:
+            child = self._borrow("The check")
+            self._give_back(child, keep=True)
+        return child.layers
 
     def _borrow(self, name: str) -> _Child:
         with self._lock:
@@ -178,22 +217,23 @@ class ParserPool:
 
     def _start(self) -> _Child:
         """Return a new child that is ready to read."""
-        _remove_stale_directories()
-        directory, lock = _private_directory()
+        parse_place.remove_stale_directories()
+        directory, lock = parse_place.private_directory()
         package_root = Path(__file__).resolve().parent.parent
         with (directory / "stderr").open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-m", "indexing.parsing.child", json.dumps(asdict(self._limits))],
+                [sys.executable, "-m", *self._entry, json.dumps(asdict(self._limits))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                cwd=directory,
-                env=_environment(directory, package_root),
+                cwd=directory / "work",
+                env=_environment(directory / "work", package_root),
                 start_new_session=True,  # a group of its own: killed with all that it started
             )
         child = _Child(process, directory, lock)
         try:
-            _receive(child, _START_TIMEOUT_S, 1 << 16)
+            ready = decoded(_receive(child, _START_TIMEOUT_S, 1 << 16, self._limits.file_mb), "The parser process")
+            child.layers = {str(name): str(what) for name, what in ready["layers"].items()}
         except (TimeoutError, EOFError, OverflowError) as exc:
             trouble = (directory / "stderr").read_text(encoding="utf-8", errors="replace")[-500:]
             child.kill()
@@ -201,72 +241,43 @@ class ParserPool:
                 f"The parser process could not be started: {trouble.strip() or exc}.",
                 remedy="Check METIER_PARSE_MEMORY_MB and the installation with `metier doctor`.",
             ) from exc
+        if (missing := gaps(child.layers)) and not self._told:
+            self._told = True
+            _log.warning(
+                "The parsers are not fully confined: `metier doctor` says why.", action="jail", missing=missing
+            )
         return child
 
     def _ask(self, child: _Child, request: dict[str, Any], name: str) -> dict[str, Any]:
         """Return the child's answer. Raises ParseLimit past the time or the output, ParseError when it died."""
-        child.files += 1
         most = (self._limits.output_mb << 20) * 4 + (1 << 20)  # UTF-8 takes up to 4 bytes for a character
         try:
             _send(child, request)
-            line = _receive(child, self._limits.timeout_s + 1, most)
+            line = _receive(child, self._limits.timeout_s + 1, most, self._limits.file_mb)
         except TimeoutError as exc:
             raise ParseLimit(f"{name}: reading it took longer than {self._limits.timeout_s:g} s.") from exc
         except OverflowError as exc:
             raise ParseLimit(f"{name}: it gave more text than {self._limits.output_mb} MB.") from exc
         except (EOFError, BrokenPipeError) as exc:
             raise self._death(child, name) from exc
-        try:
-            answer = json.loads(line)
-        except ValueError as exc:
-            raise ParseError(f"{name}: the parser answered nonsense.") from exc
-        if not isinstance(answer, dict):
-            raise ParseError(f"{name}: the parser answered nonsense.")
-        return answer
+        except _Trespass as exc:
+            raise ParseLimit(f"{name}: reading it took {exc}.", remedy="Convert it to PDF or plain text.") from exc
+        return decoded(line, name)
 
     def _death(self, child: _Child, name: str) -> ParseError:
-        """Return the error for a child that ended while it read *name*."""
-        code = child.process.wait()
+        """Return the error for a child that ended, or went silent for good, while it read *name*."""
+        try:
+            code = child.process.wait(1)
+        except subprocess.TimeoutExpired:
+            return nonsense(name)  # it lives on, and has closed its end of the pipe
         if code == -signal.SIGXCPU:
             return ParseLimit(f"{name}: reading it took longer than {self._limits.timeout_s:g} s of processor time.")
         if self._closed:
             return ParseError(f"{name}: the parser was closed.", remedy="Run sync again.")
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        how = f"signal {-code}" if code < 0 else f"exit status {code}"
+        with contextlib.suppress(ValueError):  # a real-time signal has no name
+            how = f"signal {signal.Signals(-code).name}"
         return ParseError(f"{name}: the program that read it crashed ({how}).")
-
-    def _worth_keeping(self, child: _Child, answer: dict[str, Any]) -> bool:
-        memory = answer.get("memory_mb", 0)
-        small = isinstance(memory, int) and memory < self._limits.memory_mb * _MEMORY_SHARE
-        return small and child.files < _FILES_PER_CHILD
-
-
-def _private_directory() -> tuple[Path, IO[bytes]]:
-    """Return a new directory and the lock on it, which the kernel frees when this process ends, however it ends."""
-    while True:
-        directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        try:
-            lock = (directory / _LOCK).open("xb")
-        except FileNotFoundError:  # another service took it for stale before it was locked, here and below
-            continue
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if (directory / _LOCK).exists():
-                return directory, lock
-        lock.close()
-
-
-def _remove_stale_directories() -> None:
-    """Remove the directories of services that were killed while a child was reading: nobody holds their lock."""
-    for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):  # it is gone by now, or not ours to touch
-            if directory.is_symlink() or directory.lstat().st_uid != os.geteuid():
-                continue
-            if not (directory / _LOCK).exists():
-                directory.rmdir()  # fails unless it is empty: its owner ended before it could lock it
-                continue
-            with (directory / _LOCK).open("rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its owner lives
-                shutil.rmtree(directory, ignore_errors=True)
 
 
 def _environment(directory: Path, package_root: Path) -> dict[str, str]:
@@ -294,18 +305,25 @@ def _send(child: _Child, request: dict[str, Any]) -> None:
     child.process.stdin.flush()
 
 
-def _receive(child: _Child, seconds: float, most: int) -> bytes:
-    """Return one line from the child. Raises TimeoutError, EOFError, or OverflowError past *most* bytes."""
+def _receive(child: _Child, seconds: float, most: int, file_mb: int) -> bytes:
+    """Return one line from the child.
+
+    Raises TimeoutError, EOFError, OverflowError past *most* bytes, or _Trespass when it takes too much elsewhere.
+    """
     assert child.process.stdout is not None  # noqa: S101 -- as above
     descriptor = child.process.stdout.fileno()
-    deadline = time.monotonic() + seconds
+    started = looked = time.monotonic()
     pieces: list[bytes] = []
     size = 0
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)
-        while True:
-            if not selector.select(max(0.0, deadline - time.monotonic())):
-                raise TimeoutError
+        while (now := time.monotonic()) < started + seconds:
+            if now > looked + _WATCH_S:
+                looked = now
+                if what := parse_place.trespass(child.process.pid, child.directory, file_mb):
+                    raise _Trespass(what)
+            if not selector.select(min(_WATCH_S, started + seconds - now)):
+                continue
             piece = os.read(descriptor, 1 << 20)
             if not piece:
                 raise EOFError
@@ -315,34 +333,4 @@ def _receive(child: _Child, seconds: float, most: int) -> bytes:
                 return b"".join(pieces)
             if size > most:
                 raise OverflowError
-
-
-def _parsed(answer: dict[str, Any], name: str, workdir: Path) -> Parsed:
-    """Return the record for a child's *answer*, which may be anything. Raises the error that it names."""
-    try:
-        if "error" in answer:
-            error = answer["error"]
-            kind = PARSE_ERRORS.get(str(error["class"]), ParseError)
-            raise kind(f"{name}: {error['message']}", remedy=error["remedy"])
-        parsed = answer["parsed"]
-        blocks = tuple(
-            Block(str(text), kind, page if page is None else int(page), tuple(str(heading) for heading in path))
-            for text, kind, page, path in parsed["blocks"]
-            if kind in BLOCK_KINDS and str(text).strip()
-        )
-        attachments = tuple(Attachment(str(label), _inside(workdir, file)) for label, file in parsed["attachments"])
-        title = parsed["title"]
-        notes = tuple(str(note) for note in parsed["notes"])
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as exc:
-        raise ParseError(f"{name}: the parser answered nonsense.") from exc
-    if not blocks and not attachments:
-        raise EmptyDocument(f"{name}: no text was found in it.")
-    return Parsed(blocks, None if title is None else str(title), attachments, notes)
-
-
-def _inside(workdir: Path, file: str) -> Path:
-    """Return *file* if it is a regular file directly in *workdir*; raises ValueError for any other place."""
-    path = Path(file)
-    if path.parent != workdir or path.is_symlink() or not path.is_file():
-        raise ValueError(file)
-    return path
+    raise TimeoutError

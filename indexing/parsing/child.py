@@ -12,34 +12,47 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from indexing.errors import ParseError, ParseLimit
 from indexing.parsing import confine
 from indexing.parsing.job import Job, Limits
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
 
-def main() -> None:
-    """Serve jobs until standard input is closed."""
-    limits = Limits(**json.loads(sys.argv[1]))
+    from indexing.documents import Parsed
+
+
+def read_file(job: Job) -> Parsed:
+    """Return what is in the file of *job*. Raises ParseError, or whatever a vendor's reader raises."""
+    from indexing.parsing.formats import read
+
+    return read(job)
+
+
+def main(read: Callable[[Job], Parsed] = read_file, layers: Collection[str] = confine.LAYERS) -> None:
+    """Serve jobs with *read* until standard input is closed, confined by *layers*."""
+    limits = Limits(**json.loads(sys.argv[-1]))
+    parent = os.getppid()
     requests, answers = _take_pipes()
-    confine.limit_resources(memory_mb=limits.memory_mb, file_mb=limits.file_mb)
-    offline = confine.deny_network()
-    _answer(answers, {"ready": True, "offline": offline})
-    scratch = Path.cwd() / "scratch"
-    while line := requests.readline():
-        confine.die_with_parent(requests.fileno(), armed=True)
-        if os.getppid() == 1:  # the parent went before the watch was set
-            return
-        confine.limit_cpu(limits.timeout_s)
-        scratch.mkdir(exist_ok=True)
-        try:
-            answer = _serve(json.loads(line), limits, scratch)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-        confine.die_with_parent(requests.fileno(), armed=False)
-        _answer(answers, answer | {"memory_mb": _resident_mb()})
-    shutil.rmtree(Path.cwd(), ignore_errors=True)  # the service ended without closing its pool
+    with _open_statm() as statm:
+        place = Path.cwd().parent
+        _answer(answers, {"layers": confine.confine(limits, place, layers)})
+        scratch = Path.cwd() / "scratch"
+        while line := requests.readline():
+            confine.die_with_parent(requests.fileno(), armed=True)
+            if os.getppid() != parent:  # it went before the watch was set
+                return
+            confine.limit_cpu(limits.timeout_s)
+            scratch.mkdir(exist_ok=True)
+            try:
+                answer = _serve(read, json.loads(line), limits, scratch)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+            confine.die_with_parent(requests.fileno(), armed=False)
+            _answer(answers, answer | {"memory_mb": _resident_mb(statm)})
+    shutil.rmtree(place, ignore_errors=True)  # the service ended without closing its pool
 
 
 def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:
@@ -61,10 +74,8 @@ def _answer(answers: IO[bytes], answer: dict[str, Any]) -> None:
     answers.flush()
 
 
-def _serve(request: dict[str, Any], limits: Limits, scratch: Path) -> dict[str, Any]:
+def _serve(read: Callable[[Job], Parsed], request: dict[str, Any], limits: Limits, scratch: Path) -> dict[str, Any]:
     """Return the answer to one request: {"parsed": …} or {"error": …}."""
-    from indexing.parsing.formats import read
-
     job = Job(
         path=Path(request["path"]),
         name=request["name"],
@@ -95,13 +106,19 @@ def _serve(request: dict[str, Any], limits: Limits, scratch: Path) -> dict[str, 
     }
 
 
-def _resident_mb() -> int:
-    """Return this process's resident memory, in MB; 0 where the kernel does not tell."""
+def _open_statm() -> IO[bytes]:
+    """Return the kernel's file about this process's memory, opened before /proc is out of reach; else an empty one."""
     try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE") >> 20
+        return Path("/proc/self/statm").open("rb", buffering=0)
+    except OSError:
+        return Path(os.devnull).open("rb", buffering=0)
+
+
+def _resident_mb(statm: IO[bytes]) -> int:
+    """Return this process's resident memory, in MB; 0 where the kernel does not tell."""
+    statm.seek(0)
+    fields = statm.read().split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") >> 20 if fields else 0
 
 
 if __name__ == "__main__":

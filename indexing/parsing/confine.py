@@ -1,6 +1,8 @@
-"""What a parser process may not do: grow, run for ever, write large files, dump core, or reach a network.
+"""What a parser process may not do: grow, run for ever, read or write elsewhere, reach a network or another process.
 
-All of it is inherited by the programs that a reader starts (pandoc, tesseract, LibreOffice).
+Several layers, each as far as the kernel has it and without any privilege: limits, a network of its own, the rules on
+files (``landlock.py``) and the filter on system calls (``seccomp.py``). All of it is inherited by the programs that a
+reader starts (pandoc, tesseract, LibreOffice). What each layer stops is listed in docs/jail.md.
 """
 
 from __future__ import annotations
@@ -8,24 +10,53 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
-import platform
 import resource
+import shutil
 import signal
-import struct
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-_PR_SET_NO_NEW_PRIVS = 38
-_PR_SET_SECCOMP = 22
-_SECCOMP_MODE_FILTER = 2
-_ALLOW = 0x7FFF0000
-_DENY = 0x00050000 | 13  # EACCES
-#: machine → (audit architecture, number of socket(2), number of ptrace(2)), from the kernel's headers.
-_SYSCALLS = {"x86_64": (0xC000003E, 41, 101), "aarch64": (0xC00000B7, 198, 117)}
-_AF_UNIX = 1
-_IO_URING_SETUP = 425  # the same number everywhere; it could open a socket past the filter
-_FIRST_X32_CALL = 0x40000000  # the x32 numbers of x86_64 would get past it too
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+from indexing.parsing.landlock import confine_files
+from indexing.parsing.seccomp import filter_calls
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from indexing.parsing.job import Limits
+
+#: The limits are there on every system.
+LAYERS = ("limits", "network", "files", "calls")
+
+_CLONE_NEWIPC, _CLONE_NEWUSER, _CLONE_NEWNET = 0x08000000, 0x10000000, 0x40000000
+_PR_SET_NO_NEW_PRIVS, _PR_CAPBSET_DROP, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 24, 47, 4
+_CAPABILITY_VERSION_3 = 0x20080522
 _F_SETSIG = 10
+_PROGRAMS = ("soffice", "libreoffice", "tesseract", "pandoc")
+
+
+def confine(limits: Limits, place: Path, layers: Collection[str] = LAYERS) -> dict[str, str]:
+    """Put on the *layers* for the life of this process; return each one that holds now, and what it is.
+
+    Must come before the first thread and the first file. *place* is the private directory, see ``landlock.py``.
+    """
+    parent = os.getppid()
+    limit_resources(memory_mb=limits.memory_mb, file_mb=limits.file_mb)
+    found: dict[str, str | None] = {}
+    if "network" in layers:
+        found["network"] = _leave_the_network()
+    found["limits"] = f"memory, file size, processor time, {_drop_privileges()}"
+    if "files" in layers:
+        programs = (shutil.which(program) for program in _PROGRAMS)
+        found["files"] = confine_files(place, [program for program in programs if program])
+    if "calls" in layers:
+        found["calls"] = filter_calls(parent)
+    return {name: what for name, what in found.items() if what}
+
+
+def gaps(layers: Collection[str]) -> list[str]:
+    """Return the layers that are missing among *layers*. Without a network of its own, the filter keeps it out."""
+    return [name for name in LAYERS if name not in layers and not (name == "network" and "calls" in layers)]
 
 
 def limit_resources(*, memory_mb: int, file_mb: int) -> None:
@@ -44,36 +75,39 @@ def limit_cpu(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime + seconds) + 2, hard))
 
 
-def deny_network() -> bool:
-    """Make every socket but Unix ones fail, here and in all descendants; return whether the kernel took it.
-
-    A seccomp filter (seccomp(2), BPF mode): it needs no privilege, and nothing can take it off again.
-    ptrace is refused too, so that a parser cannot reach into another process of the same user.
-    """
-    syscalls = _SYSCALLS.get(platform.machine())
-    if sys.platform != "linux" or syscalls is None:
-        return False
-    architecture, socket_number, ptrace_number = syscalls
-    program = [
-        (_LOAD, 0, 0, 4),  # the architecture
-        (_EQUAL, 1, 0, architecture),
-        (_RETURN, 0, 0, _DENY),  # 32-bit calls on a 64-bit kernel: they have other numbers
-        (_LOAD, 0, 0, 0),  # the number of the call
-        (_AT_LEAST, 6, 0, _FIRST_X32_CALL),
-        (_EQUAL, 5, 0, _IO_URING_SETUP),
-        (_EQUAL, 4, 0, ptrace_number),
-        (_EQUAL, 0, 2, socket_number),
-        (_LOAD, 0, 0, 16),  # its first argument: the address family
-        (_EQUAL, 0, 1, _AF_UNIX),
-        (_RETURN, 0, 0, _ALLOW),
-        (_RETURN, 0, 0, _DENY),
-    ]
-    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
-    header = ctypes.create_string_buffer(struct.pack("HP", len(program), ctypes.addressof(code)))
+def _drop_privileges() -> str:
+    """Give up what root may do beyond others, and what a set-user-ID program would bring; return that in words."""
+    if sys.platform != "linux":
+        return "no privileges taken"
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        return False
-    return bool(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(header), 0, 0) == 0)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    capability = 0
+    while libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:  # fails past the last one, or for whoever has none
+        capability += 1
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    if libc.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)())) != 0:
+        return "privileges kept"
+    return "no privileges"
+
+
+def _leave_the_network() -> str | None:
+    """Move into a network without any interface, and return that in words; None where it is not allowed.
+
+    It takes a user namespace, which many containers and some distributions refuse.
+    """
+    if sys.platform != "linux":
+        return None
+    user, group = os.getuid(), os.getgid()
+    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC) != 0:
+        return None
+    maps = (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1"))
+    try:
+        for name, line in maps:
+            Path("/proc/self", name).write_text(line, encoding="ascii")
+    except OSError:
+        return "a network without interfaces, and a user without a name"  # the map is for programs that print it
+    return "a network without interfaces"
 
 
 def die_with_parent(descriptor: int, *, armed: bool) -> None:

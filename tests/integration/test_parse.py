@@ -281,24 +281,11 @@ def test_a_parser_knows_nothing_of_the_service_and_reaches_no_network(make_bench
     (child,) = bench.pool.process_ids
     assert b"hidden" not in Path(f"/proc/{child}/environ").read_bytes()
     assert b"hidden" not in Path(f"/proc/{child}/cmdline").read_bytes()
-    assert len(list(Path(f"/proc/{child}/fd").iterdir())) <= 5  # the two pipes, and three standard ones
+    assert len(list(Path(f"/proc/{child}/fd").iterdir())) <= 6  # the two pipes, statm, and three standard ones
     status = Path(f"/proc/{child}/status").read_text()
     assert "NoNewPrivs:\t1" in status
     assert "Seccomp:\t2" in status
     os.close(secret)
-
-
-@linux_only
-@pytest.mark.network
-def test_a_confined_process_and_its_children_cannot_open_a_socket():
-    attempt = "import socket; socket.socket(socket.AF_UNIX).close(); socket.socket()"
-    code = (
-        "import subprocess, sys; from indexing.parsing import confine; print(confine.deny_network());"
-        f"print(subprocess.run([sys.executable, '-c', {attempt!r}], capture_output=True, text=True).stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
-    assert "True" in done.stdout
-    assert "PermissionError" in done.stdout
 
 
 @linux_only
