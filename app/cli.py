@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app import cli_ask, cli_doctor, cli_evaluate, cli_people, cli_serve, cli_sources, cli_specialist, cli_sync
+from app import (
+    cli_ask,
+    cli_doctor,
+    cli_evaluate,
+    cli_people,
+    cli_schedule,
+    cli_serve,
+    cli_sources,
+    cli_specialist,
+    cli_sync,
+)
 from app.version import version
 from indexing.errors import IndexingError
 
@@ -42,6 +52,7 @@ def _options(
 cli.command("quickstart")(cli_serve.quickstart)
 cli.command("serve")(cli_serve.serve)
 cli.add_typer(cli_sources.sources, name="sources")
+cli.add_typer(cli_schedule.schedule, name="schedule")
 cli.command("plan")(cli_sync.plan)
 cli.command("sync")(cli_sync.sync)
 cli.command("runs")(cli_sync.list_runs)

@@ -16,6 +16,7 @@ from indexing.pipeline import Indexing, sync_source
 if TYPE_CHECKING:
     from app.parts import Parts
     from indexing.documents import Progress, SourceRecord
+    from indexing.schedules import Claim
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +57,21 @@ class Synchronizations:
         Raises Conflict while another run of that source is going on, and the run's own error if it ended
         before it had begun.
         """
-        running = _Running(source)
+        before = self._newest(source)
+        running = self._started(_Running(source), confirm_deletions=confirm_deletions)
+        running.begun.wait(PATIENCE_S)
+        newest = self._newest(source)
+        if newest == before:
+            raise running.error or IndexingError(f"The run of {source.name} did not begin.")
+        running.run_id = newest
+        return newest
+
+    def carry_out(self, claim: Claim) -> None:
+        """Carry out a run that was started in the catalog already, in the background. Raises Conflict as ``start``."""
+        self._started(_Running(claim.source, run_id=claim.run_id), confirm_deletions=False)
+
+    def _started(self, running: _Running, *, confirm_deletions: bool) -> _Running:
+        source = running.source
         thread = threading.Thread(
             target=self._run, args=(running, confirm_deletions), name=f"sync-{source.name}", daemon=True
         )
@@ -66,14 +81,8 @@ class Synchronizations:
                 raise Conflict(f"A run of the source {source.name} is going on.", remedy=remedy)
             self._running[source.id] = running
             self._threads = [t for t in self._threads if t.is_alive()] + [thread]
-        before = self._newest(source)
         thread.start()
-        running.begun.wait(PATIENCE_S)
-        newest = self._newest(source)
-        if newest == before:
-            raise running.error or IndexingError(f"The run of {source.name} did not begin.")
-        running.run_id = newest
-        return newest
+        return running
 
     def _newest(self, source: SourceRecord) -> int:
         with self._parts.catalog.reading() as session:
@@ -118,6 +127,7 @@ class Synchronizations:
                 on_progress=on_progress,
                 confirm_deletions=confirm_deletions,
                 cancel=running.cancel,
+                run_id=running.run_id,
             )
         except IndexingError as exc:
             running.error = exc

@@ -10,13 +10,13 @@ import structlog
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from app import api_ask, api_documents, api_health, api_keys, api_sources, openai_api, problems
+from app import api_ask, api_documents, api_health, api_keys, api_schedules, api_sources, openai_api, problems
 from app.ingest import Synchronizations
 from app.metrics import Metrics
+from app.scheduling import keep_schedules
 from app.server_guard import Guard
 from app.stream import answer_threads
 from app.version import version
-from indexing import runs
 from indexing.errors import IndexingError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _routes() -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    for module in (api_ask, api_sources, api_documents, api_keys, api_health, openai_api):
+    for module in (api_ask, api_sources, api_schedules, api_documents, api_keys, api_health, openai_api):
         app.include_router(module.router)
     problems.register(app)
     return app
@@ -78,16 +78,15 @@ def _routes() -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
-    await run_in_threadpool(_tidy, parts)
     threading.Thread(target=_warm, args=(parts, app.state.warmed), name="warm-up", daemon=True).start()
+    stop = threading.Event()
+    arguments = (parts.catalog, app.state.synchronizations, stop)
+    scheduling = threading.Thread(target=keep_schedules, args=arguments, name="schedules", daemon=True)
+    scheduling.start()
     yield
+    stop.set()
+    await run_in_threadpool(scheduling.join)
     await run_in_threadpool(app.state.synchronizations.stop)
-
-
-def _tidy(parts: Parts) -> None:
-    """Mark as failed the runs that an earlier process left behind."""
-    with parts.catalog.transaction() as session:
-        runs.abandon_runs(session)
 
 
 def _warm(parts: Parts, warmed: threading.Event) -> None:
