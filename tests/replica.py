@@ -24,7 +24,7 @@ from indexing.testing import FakeParsers, HashEmbedder
 def main(database_url: str, data_dir: str, lease_s: str) -> None:
     """Look for what is due until killed."""
     runs.LEASE_S, runs.BEAT_S = float(lease_s), float(lease_s) / 8
-    schedules.FIRST_RETRY = timedelta(milliseconds=50)
+    schedules.FIRST_RETRY, schedules.RETRIES = timedelta(milliseconds=20), 12  # a slow machine loses many leases
     scheduling.LOOK_S = 0.05
     settings = AppSettings.load(data_dir=Path(data_dir), database_url=database_url)
     fakes = {

@@ -24,7 +24,7 @@ from tests.faces import wait_until
 RUN, SCHEDULE = Table.metadata.tables["run"], Table.metadata.tables["schedule"]
 FIRES = int(os.environ.get("METIER_TEST_EXAMPLES") or 16)
 SOURCES = 4
-LEASE_S = 2.0
+LEASE_S = 4.0
 
 
 class Replicas:
