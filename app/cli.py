@@ -14,6 +14,7 @@ from app import (
     cli_evaluate,
     cli_people,
     cli_personal,
+    cli_schedule,
     cli_serve,
     cli_sources,
     cli_specialist,
@@ -53,6 +54,7 @@ def _options(
 cli.command("quickstart")(cli_serve.quickstart)
 cli.command("serve")(cli_serve.serve)
 cli.add_typer(cli_sources.sources, name="sources")
+cli.add_typer(cli_schedule.schedule, name="schedule")
 cli.command("plan")(cli_sync.plan)
 cli.command("sync")(cli_sync.sync)
 cli.command("runs")(cli_sync.list_runs)

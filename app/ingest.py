@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from app.parts import Parts
     from indexing.documents import Progress, SourceRecord
+    from indexing.schedules import Claim
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +29,8 @@ log = structlog.get_logger(__name__)
 PATIENCE_S = 20.0
 
 
-def indexing_of(parts: Parts, by: int = LOCAL_PRINCIPAL_ID) -> Indexing:
-    """Return the half of *parts* that the indexing flow works with, in the name of the principal *by*."""
+def indexing_of(parts: Parts, by: int | None = LOCAL_PRINCIPAL_ID) -> Indexing:
+    """Return the half of *parts* that the indexing flow works with, in the name of the principal *by*; None: nobody's."""
 
     def recorded(session: Session, action: str, number: int) -> None:
         audit.record(session, by, action, number)
@@ -42,7 +43,7 @@ class _Running:
     """A synchronisation of this process."""
 
     source: SourceRecord
-    by: int  # principal id
+    by: int | None  # principal id; None: its schedule
     cancel: threading.Event = field(default_factory=threading.Event)
     begun: threading.Event = field(default_factory=threading.Event)
     progress: Progress | None = None
@@ -66,7 +67,21 @@ class Synchronizations:
         Raises Conflict while another run of that source is going on, and the run's own error if it ended
         before it had begun.
         """
-        running = _Running(source, by)
+        before = self._newest(source)
+        running = self._started(_Running(source, by), confirm_deletions=confirm_deletions)
+        running.begun.wait(PATIENCE_S)
+        newest = self._newest(source)
+        if newest == before:
+            raise running.error or IndexingError(f"The run of {source.name} did not begin.")
+        running.run_id = newest
+        return newest
+
+    def carry_out(self, claim: Claim) -> None:
+        """Carry out a run that was started in the catalog already, in the background. Raises Conflict as ``start``."""
+        self._started(_Running(claim.source, None, run_id=claim.run_id), confirm_deletions=False)
+
+    def _started(self, running: _Running, *, confirm_deletions: bool) -> _Running:
+        source = running.source
         run = contextvars.copy_context().run  # the request's id and door are the run's too
         thread = threading.Thread(
             target=run, args=(self._run, running, confirm_deletions), name=f"sync-{source.name}", daemon=True
@@ -77,14 +92,8 @@ class Synchronizations:
                 raise Conflict(f"A run of the source {source.name} is going on.", remedy=remedy)
             self._running[source.id] = running
             self._threads = [t for t in self._threads if t.is_alive()] + [thread]
-        before = self._newest(source)
         thread.start()
-        running.begun.wait(PATIENCE_S)
-        newest = self._newest(source)
-        if newest == before:
-            raise running.error or IndexingError(f"The run of {source.name} did not begin.")
-        running.run_id = newest
-        return newest
+        return running
 
     def _newest(self, source: SourceRecord) -> int:
         with self._parts.catalog.reading() as session:
@@ -129,6 +138,7 @@ class Synchronizations:
                 on_progress=on_progress,
                 confirm_deletions=confirm_deletions,
                 cancel=running.cancel,
+                run_id=running.run_id,
             )
         except IndexingError as exc:
             running.error = exc

@@ -16,6 +16,7 @@ from app import (
     api_documents,
     api_health,
     api_keys,
+    api_schedules,
     api_sources,
     api_specialists,
     openai_api,
@@ -27,10 +28,10 @@ from app.audit import Refusals
 from app.ingest import Synchronizations
 from app.metrics import Metrics
 from app.quotas import Quotas
+from app.scheduling import keep_schedules
 from app.server_guard import Guard
 from app.stream import answer_threads
 from app.version import version
-from indexing import runs
 from indexing.errors import IndexingError
 
 if TYPE_CHECKING:
@@ -41,7 +42,17 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 TITLE = "Métier"
-ROUTERS = (api_ask, api_specialists, api_sources, api_documents, api_keys, api_audit, api_health, openai_api)
+ROUTERS = (
+    api_ask,
+    api_specialists,
+    api_sources,
+    api_schedules,
+    api_documents,
+    api_keys,
+    api_audit,
+    api_health,
+    openai_api,
+)
 DESCRIPTION = """Ask your documents: answers with checked citations, from a program that runs on your own machines.
 
 * `POST /v1/ask` answers a question, whole or as server-sent events; `POST /v1/search` returns passages only.
@@ -105,17 +116,16 @@ def _routes() -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
-    await run_in_threadpool(_tidy, parts)
     threading.Thread(target=_warm, args=(parts, app.state.warmed), name="warm-up", daemon=True).start()
+    stop = threading.Event()
+    arguments = (parts.catalog, app.state.synchronizations, stop)
+    scheduling = threading.Thread(target=keep_schedules, args=arguments, name="schedules", daemon=True)
+    scheduling.start()
     with retention.daily(parts.catalog, parts.settings):
         yield
+        stop.set()
+        await run_in_threadpool(scheduling.join)
         await run_in_threadpool(app.state.synchronizations.stop)
-
-
-def _tidy(parts: Parts) -> None:
-    """Mark as failed the runs that an earlier process left behind."""
-    with parts.catalog.transaction() as session:
-        runs.abandon_runs(session)
 
 
 def _warm(parts: Parts, warmed: threading.Event) -> None:

@@ -12,6 +12,7 @@ from indexing.store_lists import is_stale
 
 if TYPE_CHECKING:
     from indexing.documents import FailureRecord, SourceRecord
+    from indexing.schedules import Schedule
 
 _SOURCE = {
     "id": 1,
@@ -248,3 +249,67 @@ class PushedOut(Wire):
     uri: str
     content_hash: str
     created: bool
+
+
+class ScheduleIn(Wire):
+    """When to synchronise a source."""
+
+    model_config = example(cron="0 6 * * 1-5", timezone="Europe/Paris", jitter_minutes=5, quiet="", paused=False)
+
+    cron: Annotated[Text, Field(max_length=100)] = Field(description="Five fields, as cron reads them.")
+    timezone: Annotated[Text, Field(max_length=64)] = Field("UTC", description="IANA name of the time zone.")
+    jitter_minutes: Annotated[int, Field(ge=0, le=1440)] = Field(
+        0, description="Begin so many minutes later at most, each source at its own share of it."
+    )
+    quiet: Annotated[Text, Field(max_length=11)] = Field(
+        "", description='Hours in which nothing begins, such as "08:00-18:00"; a run is put off until they end.'
+    )
+    paused: bool = Field(False, description="Keep the schedule, and begin nothing.")
+
+
+class ScheduleOut(Wire):
+    """The schedule of a source."""
+
+    model_config = example(
+        source_id=1,
+        source="handbook",
+        cron="0 6 * * 1-5",
+        timezone="Europe/Paris",
+        jitter_minutes=5,
+        quiet="",
+        paused=False,
+        next_at="2026-03-02T05:02:10Z",
+        failed_in_row=0,
+    )
+
+    source_id: int
+    source: str
+    cron: str
+    timezone: str
+    jitter_minutes: int
+    quiet: str
+    paused: bool
+    next_at: datetime = Field(description="When the next run begins; at once if that has passed.")
+    failed_in_row: int = Field(description="Runs that failed since the last good one.")
+
+    @classmethod
+    def of(cls, schedule: Schedule, source: str) -> ScheduleOut:
+        """Return the body for *schedule*, of the source called *source*."""
+        timing = schedule.timing
+        return cls(
+            source_id=schedule.source_id,
+            source=source,
+            cron=timing.cron,
+            timezone=timing.timezone,
+            jitter_minutes=timing.jitter_s // 60,
+            quiet=timing.quiet,
+            paused=schedule.paused,
+            next_at=schedule.next_at,
+            failed_in_row=schedule.failed_in_row,
+        )
+
+
+class SchedulesOut(Wire):
+    """Schedules, the next run first."""
+
+    schedules: tuple[ScheduleOut, ...]

@@ -132,7 +132,8 @@ def indexed(data: EvaluationSet, settings: AppSettings, embedder: Embedder) -> C
         catalog, embedder, CorpusParsers(), settings, kinds={"corpus": lambda _record, _catalog: corpus}
     )
     with catalog.transaction() as session:
-        runs.abandon_runs(session)
+        for going in runs.going_on(session):
+            runs.fail_run(session, going.id)
         source = store.source_named(session, data.name) or store.add_source(session, data.name, "corpus", data.name)
     report = sync_source(indexing, source)
     if report.state != "succeeded" or report.failed:

@@ -12,8 +12,9 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import (
     ARRAY,
@@ -164,6 +165,13 @@ def among(
         kind = Text() if column.type.python_type is str else BigInteger()
         return column == any_(literal(items, ARRAY(kind)))
     return column.in_(select(func.json_each(json.dumps(items)).table_valued("value").c.value))
+
+
+def now(session: Session) -> datetime:
+    """Return the moment by the database's clock, which all machines share; on SQLite that is this machine's."""
+    if session.get_bind().dialect.name == "postgresql":
+        return cast("datetime", session.execute(select(func.clock_timestamp())).scalar_one())
+    return datetime.now(UTC)
 
 
 def insert_missing(session: Session, table: SqlTable) -> Any:

@@ -10,6 +10,8 @@
     │   ├── SourceMissing      the folder is not there
     │   ├── SourceShrunk       the listing lost implausibly many items: nothing was deleted
     │   ├── RunInProgress      another run of the same source is going on
+    │   ├── RunLost            this run gave no sign of life, and another took over
+    │   ├── ScheduleUnusable   a schedule that cannot be read, or never fires
     │   └── ItemUnreadable     one item could not be fetched
     ├── ParseError             one file could not be read
     │   ├── EmptyDocument      no text in it
@@ -98,6 +100,18 @@ class RunInProgress(SourceError):
     """Another run of this source is going on."""
 
     default_remedy = "Wait for it to end; its progress is in the list of runs."
+
+
+class RunLost(SourceError):
+    """This run gave no sign of life for a while, and another has taken over; nothing more is written by this one."""
+
+    default_remedy = "Nothing to do: the other run brings the source up to date."
+
+
+class ScheduleUnusable(SourceError):
+    """The schedule cannot be used."""
+
+    default_remedy = "Write five fields, such as 0 6 * * 1-5 for six o'clock on working days."
 
 
 class ItemUnreadable(SourceError):

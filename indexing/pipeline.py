@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from indexing import runs, store
+from indexing import changelog, runs, schedules, store
 from indexing.compare import attachments_of, compare, moves, pipeline_of, refuse_shrunk, rename_candidates
 from indexing.documents import Progress
 from indexing.errors import CatalogError, IndexingError
@@ -91,19 +91,21 @@ def sync_source(
     on_progress: OnProgress = _silent,
     confirm_deletions: bool = False,
     cancel: threading.Event | None = None,
+    run_id: int | None = None,
 ) -> SyncReport:
     """Bring the catalog up to date with *source*, and return what was done.
 
     What goes wrong with one document is a failure in the report and in the catalog; what goes wrong with the run
     (no folder, an implausibly shrunken listing, a full disk, an unusable model) ends it with state "failed" and the
     reason. Either way all documents that were stored stay stored. Setting *cancel* ends it with state "cancelled".
-    Raises RunInProgress when the source is being synchronised already; nothing was done then.
+    *run_id* is a run that its caller has started already (``schedules.claim_due``). Raises RunInProgress when the
+    source is being synchronised already; nothing was done then.
     """
     cancel = cancel or threading.Event()
     begun = partial(_begun, indexing)
-    with exclusive_run(indexing.catalog, source, indexing.settings.data_dir, begun) as (run_id, workdir):
-        tally = Tally(run_id, source.name)
-        run = _Run(indexing, source, run_id, workdir, tally, on_progress, cancel)
+    with exclusive_run(indexing.catalog, source, indexing.settings.data_dir, begun, run_id) as (held, workdir):
+        tally = Tally(held, source.name)
+        run = _Run(indexing, source, held, workdir, tally, on_progress, cancel)
         error: str | None = "The program was stopped, or failed in an unexpected way."
         try:
             _sync(run, confirm_deletions=confirm_deletions)
@@ -113,7 +115,7 @@ def sync_source(
         finally:
             state = "failed" if error else "cancelled" if cancel.is_set() else "succeeded"
             report = tally.report(state, error)
-            _finish(indexing.catalog, report)
+            _finish(indexing.catalog, source.id, report)
     return report
 
 
@@ -194,6 +196,8 @@ def _move_and_delete(
     if not (moved or gone or work.forgotten or listing.failures):
         return
     with run.indexing.catalog.transaction() as session:
+        changelog.lock(session)
+        runs.hold(session, run.run_id)
         for document, raw in moved:
             title = name_of(raw.uri) if document.title == name_of(document.uri) else document.title
             store.move_document(session, document.id, raw.uri, title, raw.version_tag, raw.modified_at)
@@ -248,12 +252,13 @@ def _write_batch(run: _Run, writer: Writer, batch: Sequence[Prepared]) -> None:
     run.tally.spend(written.seconds)
 
 
-def _finish(catalog: Catalog, report: SyncReport) -> None:
+def _finish(catalog: Catalog, source_id: int, report: SyncReport) -> None:
     """Store the report. When even that fails the row stays "running", and the next run on this machine closes it."""
     for attempt in range(_FINISH_ATTEMPTS):
         try:
             with catalog.transaction() as session:
                 runs.finish_run(session, report)
+                schedules.settle(session, source_id, succeeded=report.state == "succeeded")
         except CatalogError as exc:
             _log.warning(
                 "The report of a run was not stored.", action="run_not_stored", run=report.run_id, why=str(exc)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
 from indexing import changelog
-from indexing.db import among
+from indexing.db import among, now
 from indexing.documents import Failure, FailureRecord, KnownFailure, RunRecord
+from indexing.errors import RunLost
 from indexing.store_lists import stale_sources
 from indexing.store_read import source_permitted
 from indexing.tables import Table, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from sqlalchemy.orm import Session
 
@@ -26,37 +29,66 @@ RUN = Table.metadata.tables["run"]
 FAILURE = Table.metadata.tables["failure"]
 
 RUNNING = "running"
+#: A run that gave no sign of life for so long has lost its source; it gives one every BEAT_S.
+LEASE_S = 120.0
+BEAT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """A run that goes on by the record, and whether its process gave a sign of life within LEASE_S."""
+
+    id: int
+    source_id: int
+    alive: bool
 
 
 # --- runs -----------------------------------------------------------------------------------------------------
 
 
-def start_run(session: Session, source_id: int) -> int:
-    """Return the id of a new run that is going on."""
-    row = {"source_id": source_id, "state": RUNNING, "started_at": utc_now(), "report": {}}
+def start_run(session: Session, source_id: int, *, due_at: datetime | None = None) -> int:
+    """Return the id of a new run that is going on; *due_at* is when its schedule wanted it to begin."""
+    moment = now(session)
+    row = {"source_id": source_id, "state": RUNNING, "started_at": moment, "beat_at": moment, "report": {}}
+    row |= {"due_at": due_at, "trigger": "manual" if due_at is None else "schedule"}
     return int(session.execute(insert(RUN).values(row).returning(RUN.c.id)).scalar_one())
 
 
-def update_run(session: Session, run_id: int, report: Mapping[str, Any]) -> None:
-    """Store the run's counts so far.
+def hold(session: Session, run_id: int) -> None:
+    """Give a sign of life of the run, and make sure that what this transaction writes is still its to write.
 
-    It is running, whatever a process that started meanwhile, and called ``abandon_runs``, took it for.
+    Raises RunLost when another run has taken over, or the source is gone. This is the fencing token of leases
+    (Kleppmann, "How to do distributed locking", 2016): a process that was paused cannot write late.
     """
-    values = {"report": dict(report), "state": RUNNING, "finished_at": None, "error": None}
-    session.execute(update(RUN).where(RUN.c.id == run_id).values(values))
+    held = update(RUN).where(RUN.c.id == run_id, RUN.c.state == RUNNING).values(beat_at=now(session))
+    if session.execute(held.returning(RUN.c.id)).one_or_none() is None:
+        raise RunLost
+
+
+def update_run(session: Session, run_id: int, report: Mapping[str, Any]) -> None:
+    """Store the run's counts so far. Raises RunLost."""
+    hold(session, run_id)
+    session.execute(update(RUN).where(RUN.c.id == run_id).values(report=dict(report)))
 
 
 def finish_run(session: Session, report: SyncReport) -> None:
-    """Store the run's final state and report."""
-    values = {"state": report.state, "finished_at": utc_now(), "report": asdict(report), "error": report.error}
-    session.execute(update(RUN).where(RUN.c.id == report.run_id).values(values))
+    """Store the run's final state and report; nothing happens when another run has taken over."""
+    values = {"state": report.state, "finished_at": now(session), "report": asdict(report), "error": report.error}
+    session.execute(update(RUN).where(RUN.c.id == report.run_id, RUN.c.state == RUNNING).values(values))
 
 
-def abandon_runs(session: Session) -> int:
-    """Return how many runs were still going on by the record; they are marked as failed. Called at start-up."""
-    values = {"state": "failed", "finished_at": utc_now(), "error": "The process ended before the run did."}
-    unfinished = update(RUN).where(RUN.c.state == RUNNING).values(values).returning(RUN.c.id)
-    return len(session.execute(unfinished).all())
+def fail_run(session: Session, run_id: int) -> None:
+    """Close a run whose process is dead, or gave no sign of life for LEASE_S; from now on it cannot write."""
+    values = {"state": "failed", "finished_at": now(session), "error": "The process ended before the run did."}
+    session.execute(update(RUN).where(RUN.c.id == run_id, RUN.c.state == RUNNING).values(values))
+
+
+def going_on(session: Session, source_id: int | None = None) -> list[Going]:
+    """Return the runs that go on by the record, of one source or of all, oldest first."""
+    query = select(RUN.c.id, RUN.c.source_id, RUN.c.beat_at).where(RUN.c.state == RUNNING).order_by(RUN.c.id)
+    query = query if source_id is None else query.where(RUN.c.source_id == source_id)
+    latest = now(session) - timedelta(seconds=LEASE_S)
+    return [Going(r.id, r.source_id, r.beat_at is not None and r.beat_at > latest) for r in session.execute(query)]
 
 
 def _run_query() -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     DateTime,
     Dialect,
@@ -276,6 +277,24 @@ class RunRow(Table):
     finished_at: Mapped[datetime | None]
     report: Mapped[dict[str, Any]] = mapped_column(default=dict)  # SyncReport, while running its counts so far
     error: Mapped[str | None]
+    trigger: Mapped[str] = mapped_column(String(16), server_default="manual")  # manual | schedule
+    due_at: Mapped[datetime | None]  # of a scheduled run: when it should have begun
+    beat_at: Mapped[datetime | None]  # its last sign of life, by the database's clock
+
+
+class ScheduleRow(Table):
+    """When a source is synchronised by itself."""
+
+    __tablename__ = "schedule"
+
+    source_id: Mapped[int] = mapped_column(ForeignKey("source.id", ondelete="CASCADE"), primary_key=True)
+    cron: Mapped[str] = mapped_column(String(100))  # five fields
+    timezone: Mapped[str] = mapped_column(String(64))  # IANA name
+    jitter_s: Mapped[int] = mapped_column(Integer)
+    quiet: Mapped[str] = mapped_column(String(11))  # "08:00-18:00": nothing begins then; "" for never quiet
+    paused: Mapped[bool] = mapped_column(Boolean)
+    next_at: Mapped[datetime] = mapped_column(index=True)
+    failed_in_row: Mapped[int] = mapped_column(Integer, default=0)
 
 
 class FailureRow(Table):

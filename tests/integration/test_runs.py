@@ -61,30 +61,22 @@ def test_the_newest_runs_come_first(catalog, source):
         assert runs.visible_run(session, scope, 4711) is None
 
 
-def test_a_run_whose_process_ended_is_failed_at_start_up_and_others_stay(catalog, source):
+def test_a_run_is_alive_while_it_gives_signs_of_life_and_is_closed_once(catalog, source):
     with catalog.transaction() as session:
         done = runs.start_run(session, source.id)
         runs.finish_run(session, SyncReport(done, "handbook", "succeeded"))
-        died = runs.start_run(session, source.id)
+        going = runs.start_run(session, source.id)
+        assert runs.going_on(session) == [runs.Going(going, source.id, alive=True)]
 
-        assert runs.abandon_runs(session) == 1
-        assert runs.abandon_runs(session) == 0
+        runs.fail_run(session, going)
+        runs.fail_run(session, done)
 
+        assert runs.going_on(session) == []
         assert run_of(session, done).state == "succeeded"
-        assert (run_of(session, died).state, run_of(session, died).error) == (
+        assert (run_of(session, going).state, run_of(session, going).error) == (
             "failed",
             "The process ended before the run did.",
         )
-
-
-def test_a_run_that_was_taken_for_dead_lives_on_when_it_reports(catalog, source):
-    with catalog.transaction() as session:
-        run_id = runs.start_run(session, source.id)
-        runs.abandon_runs(session)
-
-        runs.update_run(session, run_id, {"listed": 3})
-
-        assert (run_of(session, run_id).state, run_of(session, run_id).error) == ("running", None)
 
 
 def test_a_failure_is_kept_until_the_document_can_be_read(catalog, source):
