@@ -30,7 +30,7 @@ PATIENCE_S = 20.0
 
 
 def indexing_of(parts: Parts, by: int | None = LOCAL_PRINCIPAL_ID) -> Indexing:
-    """Return the half of *parts* that the indexing flow works with, in the name of the principal *by*; None: nobody's."""
+    """Return the half of *parts* that the indexing flow works with, in the name of *by*; None: of nobody."""
 
     def recorded(session: Session, action: str, number: int) -> None:
         audit.record(session, by, action, number)
