@@ -46,7 +46,7 @@ class Company:
         with self.catalog.transaction() as session:
             return store.add_source(session, name, "push", "").id
 
-    def put(self, uri: str, text: str, *, acl_id: int = 1, source_id: int | None = None, title: str = "") -> int:
+    def put(self, uri: str, text: str, *, acl_id: int | None = 1, source_id: int | None = None, title: str = "") -> int:
         blocks = [Block(paragraph) for paragraph in text.split("\n\n")]
         chunks = chunk_blocks(blocks, title=title or None, token_spans=self.embedder.token_spans, max_tokens=40)
         vectors = self.embedder.embed_passages([chunk.embed_text for chunk in chunks])

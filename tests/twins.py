@@ -127,7 +127,7 @@ class World:
         paragraphs = [text_of(chance, language, words, skew) for _ in range(chance.randrange(1, 4))]
         text = "\n\n".join([*paragraphs, FOOTER[language]])
         title = " ".join(chance.sample(WORDS[language][:12], 2))
-        return self.company.put(f"{source}/{number:04}.md", text, source_id=self.ids[source], acl_id=None, title=title)  # type: ignore[arg-type]
+        return self.company.put(f"{source}/{number:04}.md", text, source_id=self.ids[source], acl_id=None, title=title)
 
     def hide(self, chance: random.Random, number: int) -> None:
         """Put a document that the user may not see: of the same words, the rare ones often, and long."""
