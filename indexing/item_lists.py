@@ -80,7 +80,8 @@ def take_lists(session: Session, source: SourceRecord, listing: Listing, began_a
 def hidden(session: Session, scope: Scope, listing: Listing, known: Mapping[str, KnownDocument]) -> set[str]:
     """Return the uris of items whose own list, by the listing or the catalog, the scope is not on."""
     counts = counting(session, scope.principal_id)
-    told = [(each.uri, each.readers) for each in (*listing.items, *listing.failures) if each.readers is not None]
+    told = [(item.uri, item.readers) for item in listing.items if item.readers is not None]
+    told += [(failure.uri, failure.readers) for failure in listing.failures if failure.readers is not None]
     open_to = {
         names: any((who := principal_called(session, name, listing.issuer)) and who.id in counts for name in names)
         for names in {names for _, names in told}

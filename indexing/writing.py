@@ -183,7 +183,7 @@ def is_current(session: Session, writer: Writer, prepared: Prepared) -> bool:
 
 
 def _state(known: KnownDocument | None) -> tuple[int, str, int | None] | None:
-    return known and (known.id, known.content_hash, known.own_acl_id)
+    return None if known is None else (known.id, known.content_hash, known.own_acl_id)
 
 
 def swept(session: Session, writer: Writer, prepared: Prepared, vectors: Mapping[str, bytes]) -> dict[str, str]:

@@ -309,7 +309,7 @@ class Company(RuleBasedStateMachine):
             ("POST", "/v1/search", {"question": QUESTION, "top_k": 50}),
             ("POST", "/v1/chat/completions", chat),
             ("POST", "/v1/chat/completions", chat | {"stream": True}),
-            *(("POST", f"/v1/sources/{number}/plan", None) for number in self.ids.values()),
+            ("POST", f"/v1/sources/{self.ids['it']}/plan", None),
             *(("GET", f"/v1/{what}", None) for what in LISTS),
             ("GET", "/metrics", None),
         ]

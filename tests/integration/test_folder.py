@@ -52,7 +52,7 @@ def test_a_file_in_a_folder_says_who_may_read_it_and_what_is_below(root):
     assert (listing.complete, listing.failures, listing.notes) == (True, (), ())
 
 
-BAD = {
+BAD: dict[str, str | bytes] = {
     "empty": "",
     "no value": "readers",
     "one name": 'readers = "ann"',
