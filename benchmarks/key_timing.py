@@ -12,6 +12,7 @@ from __future__ import annotations
 import platform
 import random
 import secrets
+import string
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -47,10 +48,9 @@ def guesses_of(secret: str, count: int = 512) -> tuple[list[str], list[str]]:
     near, far = [], []
     for _ in range(count):
         other = secrets.token_urlsafe(32)
-        near.append(secret[:-1] + ("A" if secret[-1] != "A" else "B"))
-        far.append(("A" if secret[0] != "A" else "B") + other[1:])
-    # As many objects, made in the same way: only what they say differs.
-    return ["".join(list(each)) for each in near], ["".join(list(each)) for each in far]
+        near.append(secret[:-1] + random.choice(sorted(set(string.ascii_letters) - {secret[-1]})))
+        far.append(random.choice(sorted(set(string.ascii_letters) - {secret[0]})) + other[1:])
+    return near, far
 
 
 def leaky(secret: str) -> Callable[[str], bool]:
