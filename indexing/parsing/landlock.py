@@ -59,7 +59,7 @@ def version() -> int:
     """Return the version of Landlock's interface; 0 where there is none."""
     if sys.platform != "linux":
         return 0
-    return max(0, _libc().syscall(_CREATE_RULESET, None, 0, _VERSION_ONLY))
+    return max(0, int(_libc().syscall(_CREATE_RULESET, None, 0, _VERSION_ONLY)))
 
 
 def confine_files(place: Path, programs: Iterable[str]) -> str | None:

@@ -20,6 +20,7 @@ import pytest_socket
 
 from indexing import errors
 from indexing.parse import ParserPool
+from indexing.parse_place import collect
 from indexing.parsing.confine import LAYERS
 from indexing.settings import IndexingSettings
 from tests.escapes import ESCAPES, SIEGES
@@ -235,6 +236,49 @@ def test_healthy_files_beside_a_siege_are_not_delayed(world, tmp_path):
     assert time.monotonic() - started < 2
     assert siege.is_alive()
     siege.join()
+
+
+def leave_link(out, beside):
+    (out / "a").symlink_to(beside)
+
+
+def leave_pipe(out, beside):
+    os.mkfifo(out / "a")
+
+
+def leave_second_name(out, beside):
+    (out / "a").hardlink_to(beside)
+
+
+def leave_folder(out, beside):
+    (out / "a").mkdir()
+
+
+def leave_too_much(out, beside):
+    (out / "a").write_bytes(bytes(101))
+
+
+def leave_link_as_folder(out, beside):
+    (out / "good").unlink()
+    out.rmdir()
+    out.symlink_to(beside.parent)
+
+
+@pytest.mark.parametrize(
+    "leave", [leave_link, leave_pipe, leave_second_name, leave_folder, leave_too_much, leave_link_as_folder]
+)
+def test_what_a_parser_leaves_is_taken_over_only_if_it_is_a_small_file_of_its_own(tmp_path, leave):
+    """Also where no layer keeps a parser from making links: on older systems."""
+    out, beside = tmp_path / "out", tmp_path / "beside" / "a"
+    out.mkdir()
+    beside.parent.mkdir()
+    beside.write_text("secret")
+    (out / "good").write_text("text")
+    assert collect(str(out / "good"), out, tmp_path / "good", 100).read_text() == "text"
+    leave(out, beside)
+    with pytest.raises((OSError, ValueError)):
+        collect(str(out / "a"), out, tmp_path / "taken", 100)
+    assert not (tmp_path / "taken").exists()
 
 
 def test_the_page_about_the_jail_lists_exactly_the_escapes_that_are_tried():
