@@ -10,7 +10,8 @@ import structlog
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from app import api_ask, api_documents, api_health, api_keys, api_sources, openai_api, problems
+from app import api_ask, api_documents, api_health, api_keys, api_session, api_sources, openai_api, problems
+from app.identity_provider import IdentityProvider
 from app.ingest import Synchronizations
 from app.metrics import Metrics
 from app.server_guard import Guard
@@ -44,6 +45,7 @@ def create_app(parts: Parts) -> FastAPI:
     app = _routes()
     app.add_middleware(Guard, settings=parts.settings)
     app.state.parts = parts
+    app.state.identity_provider = IdentityProvider(parts.settings) if parts.settings.oidc_issuer else None
     app.state.metrics = Metrics()
     app.state.synchronizations = Synchronizations(parts)
     app.state.answer_threads = answer_threads()
@@ -69,7 +71,7 @@ def _routes() -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    for module in (api_ask, api_sources, api_documents, api_keys, api_health, openai_api):
+    for module in (api_ask, api_sources, api_documents, api_keys, api_session, api_health, openai_api):
         app.include_router(module.router)
     problems.register(app)
     return app

