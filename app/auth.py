@@ -5,8 +5,10 @@ paths, because a path can be spelled in ways that a router and a guard read diff
 routes and fails on one without. Open to everyone are only ``/healthz`` and ``/readyz``, which tell nothing
 about documents; ``/metrics`` and ``/openapi.json`` need the token like everything else.
 
-Whoever sends an API key (``app.keys``) is the key's principal. On loopback without ``api_token`` everybody else is the
-one local principal; with a token, only its bearer is. ``settings.py`` refuses any other address without a token.
+Whoever sends an API key (``app.keys``) is the key's principal, and who has a session (``app.sessions``) the one who
+signed in; a change in a session must carry its CSRF token, and come from a page of ours. Without ``api_token`` and
+identity provider, which ``settings.py`` allows on loopback only, everybody else is the one local principal; with a
+token, only its bearer is.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, cast
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
-from app import keys
+from app import keys, sessions
 from app.errors import BadRequest, Forbidden, NotAllowed
 from app.parts import Parts
 from app.specialists import Asker
@@ -42,8 +45,10 @@ ROLES: dict[str, frozenset[Permission]] = {
     "operator": frozenset({"ask", "read", "curate", "write", "operate", "observe"}),
     "admin": PERMISSIONS,
 }
-#: Routes that need no permission, with nothing behind them but "it is up".
-OPEN_ROUTES = frozenset({"/healthz", "/readyz"})
+#: Routes that need no permission: behind two is nothing but "it is up", through the others one comes to have some.
+OPEN_ROUTES = frozenset({"/healthz", "/readyz", "/v1/sign-in", "/v1/sign-in/callback"})
+#: Methods that change nothing.
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +79,45 @@ def principal(request: Request) -> Principal:
         return _local(parts)
     if given.startswith(keys.PREFIX):
         return _bearer(parts, given if bearer else "")
-    if token is not None:
+    if not given and (secret := session_secret(request)) is not None:
+        return _signed_in(request, parts, secret)
+    if not parts.settings.is_open:
         raise NotAllowed("The API token is missing or wrong.")
     return _local(parts)
+
+
+def session_cookie(parts: Parts) -> str:
+    """Return the name of the session's cookie; over https, one that only this host can set (RFC 6265bis)."""
+    return "__Host-metier" if (parts.settings.public_url or "").startswith("https://") else "metier_session"
+
+
+def session_secret(request: Request) -> str | None:
+    """Return the secret of the session's cookie, good or not; None without a cookie or an identity provider."""
+    parts = parts_of(request)
+    return request.cookies.get(session_cookie(parts)) if parts.settings.oidc_issuer else None
+
+
+def _signed_in(request: Request, parts: Parts, secret: str) -> Principal:
+    with parts.catalog.reading() as session:
+        found = sessions.signed_in(session, secret)
+    if found is None:
+        raise NotAllowed("The session has ended.", remedy="Sign in again at /v1/sign-in.")
+    if request.method not in _SAFE_METHODS:
+        _require_own_page(request, parts, secret)
+    if found.stale:
+        with parts.catalog.transaction() as session:
+            sessions.touch(session, secret)
+    return Principal(found.principal.id, ROLES[found.principal.role])
+
+
+def _require_own_page(request: Request, parts: Parts, secret: str) -> None:
+    """Raise Forbidden unless the change was sent by a page of ours: a foreign one can send cookies alone."""
+    origin, ours = request.headers.get("origin"), urlsplit(parts.settings.public_url or "")
+    if origin is not None and origin != f"{ours.scheme}://{ours.netloc}":
+        raise Forbidden("A web page from elsewhere may not use this server.")
+    given = request.headers.get("x-csrf-token", "")
+    if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), sessions.csrf_token(secret).encode()):
+        raise Forbidden("The X-CSRF-Token is missing or wrong.", remedy="GET /v1/session tells it.")
 
 
 def _bearer(parts: Parts, text: str) -> Principal:

@@ -80,6 +80,9 @@ def run_server(parts: Parts, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     remark(f"Métier serves on http://{shown}:{port} (Ctrl-C stops it).")
+    if (token := first_admin_token(parts)) is not None:
+        remark("Nobody who signs in is an admin yet. Sign in, and within an hour send this token to /v1/first-admin:")
+        remark(token)
     config = uvicorn.Config(
         create_app(parts),
         log_config=None,
@@ -96,6 +99,20 @@ def run_server(parts: Parts, listener: socket.socket) -> None:
     finally:
         for number, action in before.items():
             signal.signal(number, action)
+
+
+def first_admin_token(parts: Parts) -> str | None:
+    """Return a one-time token for the first admin; None where nobody can sign in, or an admin already can."""
+    from app import sessions
+    from indexing.principals import principals
+
+    if not parts.settings.oidc_issuer:
+        return None
+    with parts.catalog.transaction() as session:
+        known = principals(session)
+        if any(p.issuer == parts.settings.oidc_issuer and p.role == "admin" and p.state == "active" for p in known):
+            return None
+        return sessions.offer_first_admin(session)
 
 
 def quickstart(

@@ -5,7 +5,9 @@ AppError
 │   ├── QuestionTooLong
 │   └── TooLarge         a pushed document is larger than allowed
 ├── NotAllowed           no principal, or a wrong key
+│   └── SignInFailed     the identity provider did not name somebody who may sign in
 ├── TooManyRequests      this principal asks for more than its share
+├── ProviderUnavailable  the identity provider cannot be reached or read
 ├── Forbidden            known, but not permitted; or a web page that is not ours asks
 ├── NotFound             absent, or not for this principal: the two look the same
 ├── Conflict             the name is taken, a run is already going on
@@ -48,6 +50,18 @@ class NotAllowed(AppError):
     """This needs an API token."""
 
     default_remedy = "Send it as `Authorization: Bearer …` (METIER_API_TOKEN on the server)."
+
+
+class SignInFailed(NotAllowed):
+    """The sign-in failed."""
+
+    default_remedy = "Sign in again, from the beginning."
+
+
+class ProviderUnavailable(AppError):
+    """The identity provider cannot be reached or read."""
+
+    default_remedy = "Check METIER_OIDC_ISSUER, and that the server can reach it."
 
 
 class Forbidden(AppError):

@@ -46,6 +46,7 @@ STATUS_OF: dict[type[Exception], HTTPStatus] = {
     app_errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     app_errors.NotAllowed: HTTPStatus.UNAUTHORIZED,
     app_errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
+    app_errors.ProviderUnavailable: HTTPStatus.BAD_GATEWAY,
     app_errors.Forbidden: HTTPStatus.FORBIDDEN,
     app_errors.NotFound: HTTPStatus.NOT_FOUND,
     app_errors.Conflict: HTTPStatus.CONFLICT,

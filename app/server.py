@@ -17,6 +17,7 @@ from app import (
     api_health,
     api_keys,
     api_schedules,
+    api_session,
     api_sources,
     api_specialists,
     openai_api,
@@ -25,6 +26,7 @@ from app import (
 )
 from app.api_errors import documented
 from app.audit import Refusals
+from app.identity_provider import IdentityProvider
 from app.ingest import Synchronizations
 from app.metrics import Metrics
 from app.quotas import Quotas
@@ -49,6 +51,7 @@ ROUTERS = (
     api_schedules,
     api_documents,
     api_keys,
+    api_session,
     api_audit,
     api_health,
     openai_api,
@@ -80,6 +83,7 @@ def create_app(parts: Parts) -> FastAPI:
     app = _routes()
     app.add_middleware(Guard, settings=parts.settings)
     app.state.parts = parts
+    app.state.identity_provider = IdentityProvider(parts.settings) if parts.settings.oidc_issuer else None
     app.state.metrics = Metrics()
     app.state.synchronizations = Synchronizations(parts)
     app.state.answer_threads = answer_threads()

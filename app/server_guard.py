@@ -43,8 +43,8 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: AppSettings) -> None:
         self.app = app
-        #: With a token a page that was not given it can do nothing, so any well-formed name may be used.
-        self.loopback_only = settings.api_token is None
+        #: With a token, or a session, a page that was not given it can do nothing, so any well-formed name may be used.
+        self.loopback_only = settings.is_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request inside the boundary."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -21,6 +22,10 @@ class AppSettings(IndexingSettings):
     api_token: SecretStr | None = Field(
         None, min_length=1, description="Token that REST clients must send as a bearer token."
     )
+    public_url: str | None = Field(None, description="Address at which browsers reach this server, for signing in.")
+    oidc_issuer: str | None = Field(None, description="Identity provider (OpenID Connect) that people sign in with.")
+    oidc_client_id: str | None = Field(None, description="Client id that the identity provider gave this server.")
+    oidc_client_secret: SecretStr | None = Field(None, description="Client secret that it gave with the id.")
     generator: Literal["reader", "transformers", "openai"] = Field(
         "reader",
         description="reader (built in, quotes the documents), transformers (in process) or openai (a server).",
@@ -51,11 +56,23 @@ class AppSettings(IndexingSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether whoever reaches the server is its local user: nobody has to show who they are."""
+        return self.api_token is None and self.oidc_issuer is None
+
     @model_validator(mode="after")
     def _listens_safely(self) -> Self:
-        if self.host not in LOOPBACK and self.api_token is None:
-            msg = f"host is {self.host}, which other machines can reach, and there is no api_token"
+        if self.host not in LOOPBACK and self.is_open:
+            msg = f"host is {self.host}, which other machines can reach, and there is neither api_token nor oidc_issuer"
             raise ValueError(msg)
+        if self.oidc_issuer and not (self.oidc_client_id and self.oidc_client_secret and self.public_url):
+            msg = "oidc_issuer needs oidc_client_id, oidc_client_secret and public_url"
+            raise ValueError(msg)
+        for name in ("oidc_issuer", "public_url"):
+            if (address := getattr(self, name)) is not None and not _is_safe(address):
+                msg = f"{name} is no https:// address (http:// is for loopback only)"
+                raise ValueError(msg)
         if self.generator == "transformers" and not self.generator_model:
             msg = "generator is transformers, and generator_model is not set"
             raise ValueError(msg)
@@ -63,3 +80,9 @@ class AppSettings(IndexingSettings):
             msg = "generator is openai, which needs generator_url and generator_model"
             raise ValueError(msg)
         return self
+
+
+def _is_safe(address: str) -> bool:
+    """Say whether nobody on the way can read or change what goes to *address*."""
+    parts = urlsplit(address)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)

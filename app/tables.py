@@ -97,3 +97,27 @@ class ApiKeyRow(Table):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class SessionRow(Table):
+    """A session of somebody who signed in. Only the hash of its cookie is kept."""
+
+    __tablename__ = "session"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    secret_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    principal_id: Mapped[int] = mapped_column(ForeignKey("principal.id", ondelete="CASCADE"), index=True)
+    begun_at: Mapped[datetime] = mapped_column(default=utc_now)
+    seen_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class OneTimeRow(Table):
+    """A token that is good once. Only its hash is kept."""
+
+    __tablename__ = "one_time"
+
+    purpose: Mapped[str] = mapped_column(String(32), primary_key=True)
+    secret_sha256: Mapped[str] = mapped_column(String(64))
+    expires_at: Mapped[datetime]

@@ -121,6 +121,11 @@ def set_state(session: Session, principal_id: int, state: str) -> None:
     session.execute(update(PRINCIPAL).where(PRINCIPAL.c.id == principal_id).values(state=state))
 
 
+def set_display(session: Session, principal_id: int, display: str) -> None:
+    """Give the principal another name to show."""
+    session.execute(update(PRINCIPAL).where(PRINCIPAL.c.id == principal_id).values(display=display))
+
+
 def set_role(session: Session, principal_id: int, role: str) -> None:
     """Give the principal another role."""
     changelog.lock(session)
@@ -180,6 +185,13 @@ def counting(session: Session, principal_id: int) -> frozenset[int]:
     found = frozenset(session.execute(select(counted.c.id)).scalars())
     public = select(PRINCIPAL.c.id).where(PRINCIPAL.c.kind == "public", PRINCIPAL.c.state == "active")
     return found | frozenset(session.execute(public).scalars()) if found else found
+
+
+def groups_holding(session: Session, principal_id: int) -> list[PrincipalRecord]:
+    """Return the groups that the principal itself is in, by name, suspended ones too."""
+    query = select(*_COLUMNS).join(MEMBERSHIP, MEMBERSHIP.c.group_id == PRINCIPAL.c.id)
+    query = query.where(MEMBERSHIP.c.member_id == principal_id).order_by(PRINCIPAL.c.external_id)
+    return [PrincipalRecord(*row) for row in session.execute(query)]
 
 
 def _above(session: Session, principal_id: int) -> set[int]:

@@ -1,6 +1,6 @@
 """Who may ask a specialist, who may change it, and who gets to see its answers.
 
-Revision 0005, after 0003.
+Revision 0005, after 0004.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
