@@ -12,6 +12,7 @@ from app.errors import Conflict
 from indexing import runs
 from indexing.errors import IndexingError
 from indexing.pipeline import Indexing, sync_source
+from indexing.sources import sources_with
 
 if TYPE_CHECKING:
     from app.parts import Parts
@@ -25,7 +26,8 @@ PATIENCE_S = 20.0
 
 def indexing_of(parts: Parts) -> Indexing:
     """Return the half of *parts* that the indexing flow works with."""
-    return Indexing(catalog=parts.catalog, embedder=parts.embedder, parsers=parts.parsers, settings=parts.settings)
+    kinds = sources_with(parts.settings)
+    return Indexing(parts.catalog, parts.embedder, parts.parsers, parts.settings, kinds)
 
 
 @dataclass

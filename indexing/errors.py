@@ -10,6 +10,9 @@
     │   ├── SourceMissing      the folder is not there
     │   ├── SourceShrunk       the listing lost implausibly many items: nothing was deleted
     │   ├── RunInProgress      another run of the same source is going on
+    │   ├── OutboundError      another machine could not be asked, or did not answer as it should
+    │   │   ├── OutboundRefused it may not be asked: not public, and not in METIER_OUTBOUND_ALLOW
+    │   │   └── OutboundTooLong its answer is longer than was allowed
     │   └── ItemUnreadable     one item could not be fetched
     ├── ParseError             one file could not be read
     │   ├── EmptyDocument      no text in it
@@ -97,6 +100,24 @@ class RunInProgress(SourceError):
     """Another run of this source is going on."""
 
     default_remedy = "Wait for it to end; its progress is in the list of runs."
+
+
+class OutboundError(SourceError):
+    """Another machine could not be asked, or did not answer as it should."""
+
+    default_remedy = "Check that it can be reached from this machine; it is tried again at the next run."
+
+
+class OutboundRefused(OutboundError):
+    """This machine may not be asked."""
+
+    default_remedy = "List the host or its network in METIER_OUTBOUND_ALLOW if it shall be fetched from."
+
+
+class OutboundTooLong(OutboundError):
+    """The answer is longer than was allowed."""
+
+    default_remedy = "Split it, or raise METIER_MAX_FILE_MB."
 
 
 class ItemUnreadable(SourceError):

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from indexing.errors import SettingsError
+from indexing.outbound_rules import parse_allowed
 
 ENV_PREFIX = "METIER_"
 #: Read by the evaluation scripts in benchmarks/ and by tests, not settings of the product.
@@ -61,6 +62,9 @@ class IndexingSettings(BaseSettings):
     ocr_languages: str = Field("eng+fra", description="Languages given to tesseract for scans.")
     ocr_timeout_s: PositiveFloat = Field(60, description="Longest time of tesseract for one page.")
     max_file_mb: PositiveInt = Field(200, description="Larger files become a failure row.")
+    outbound_allow: tuple[str, ...] = Field(
+        (), description='Networks and hosts besides public ones that web sources may reach: ["10.0.0.0/8"].'
+    )
     shrink_limit: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="A listing that lost more than this share of a source's documents deletes nothing."
     )
@@ -78,6 +82,12 @@ class IndexingSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over the environment, the environment over metier.toml. No .env file is read."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @field_validator("outbound_allow")
+    @classmethod
+    def _can_be_allowed(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        parse_allowed(entries)
+        return entries
 
     @property
     def database(self) -> str:
