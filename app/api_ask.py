@@ -13,6 +13,7 @@ from app.answer import answer, clean_question
 from app.api_body import JsonRoute
 from app.api_errors import may_fail
 from app.auth import AnswerPlace, MayAsk, PartsHere, Principal, asker_of, reading_as
+from app.disclosure import disclosure, notice, writer
 from app.errors import AnswerWithdrawn, NotFound
 from app.events import Abstained, Citations, Done, Failed, Kept, Quick, Sources, Token, settled
 from app.generator import Turn
@@ -81,15 +82,20 @@ def specialist_named(parts: Parts, asker: Asker, name: str) -> Specialist:
         **may_fail(404, 409, 502, 504),
     },
 )
-async def ask(body: AskIn, request: Request, parts: PartsHere, who: MayAsk, _place: AnswerPlace) -> Any:
+async def ask(  # noqa: PLR0913, PLR0917 -- FastAPI names what it hands over
+    body: AskIn, request: Request, response: Response, parts: PartsHere, who: MayAsk, _place: AnswerPlace
+) -> Any:
     """Answer from the documents that the asker may read, with citations; or say that they do not say."""
     turns = [Turn(role=t.role, text=t.text) for t in body.history]
     state = request.app.state
     chosen, events = await run_in_threadpool(begin, state.metrics, parts, who, body.question, body.specialist, turns)
     threads = state.answer_threads
     if body.stream or "text/event-stream" in request.headers.get("accept", ""):
-        return EventStream(encoded(stepped(events, threads)))
-    return answer_out(await collect(events, request, threads), chosen)
+        return EventStream(encoded(stepped(events, threads)), disclosure(writer(parts, chosen)))
+    made = answer_out(await collect(events, request, threads), chosen)
+    if isinstance(made, AnswerOut):
+        response.headers.update(disclosure(made.generator))
+    return made
 
 
 async def encoded(events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
@@ -114,7 +120,7 @@ async def encoded(events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, 
                 case Failed():
                     yield sse("failed", asdict(event))
                 case Done():
-                    yield sse("done", asdict(event))
+                    yield sse("done", {**asdict(event), "notice": notice(event.language)})
                 case _:
                     assert_never(event)
     finally:
@@ -158,6 +164,7 @@ def answer_out(events: Sequence[Event], chosen: Specialist) -> AnswerOut | Respo
         short_answer=done.short_answer,
         threshold=done.threshold,
         expected_wrong=done.expected_wrong,
+        notice=notice(done.language),
     )
 
 

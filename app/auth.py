@@ -13,6 +13,7 @@ token, only its bearer is.
 
 from __future__ import annotations
 
+import hmac
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, cast

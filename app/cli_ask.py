@@ -58,13 +58,16 @@ def show_events(events: Iterable[Event]) -> bool:
     line says so.
     """
     from app.cli_show import clean, remark
+    from app.disclosure import notice
     from app.events import Abstained, Citations, Done, Failed, Kept, Quick, Sources, Token
 
     failed = False
     for event in events:
         match event:
-            case Sources() | Done():
+            case Sources():
                 pass
+            case Done():
+                remark(f"\n{notice(event.language)}")
             case Token():
                 sys.stdout.write(clean(event.text))
                 sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""``metier sources``: which folders and push sources documents come from."""
+"""``metier sources``: which folders, web sites and push sources documents come from."""
 
 from __future__ import annotations
 
@@ -95,8 +95,10 @@ def max_age(
 @sources.command("add")
 def add(
     name: Annotated[str, typer.Argument(help="Short name, shown with each citation.")],
-    location: Annotated[str, typer.Argument(help="Folder to read; nothing for --kind push.")] = "",
-    kind: Annotated[str, typer.Option(help="folder, or push: documents come through the REST API.")] = "folder",
+    location: Annotated[str, typer.Argument(help="Folder; of --kind web an address; nothing for push.")] = "",
+    kind: Annotated[
+        str, typer.Option(help="folder, web (a site), or push: documents come through the REST API.")
+    ] = "folder",
 ) -> None:
     """Add a source. Nothing is read before `metier sync`."""
     from app.cli_show import remark

@@ -15,6 +15,7 @@ from indexing import runs
 from indexing.errors import IndexingError
 from indexing.pipeline import Indexing, sync_source
 from indexing.tables import LOCAL_PRINCIPAL_ID
+from indexing.sources import sources_with
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -35,7 +36,8 @@ def indexing_of(parts: Parts, by: int | None = LOCAL_PRINCIPAL_ID) -> Indexing:
     def recorded(session: Session, action: str, number: int) -> None:
         audit.record(session, by, action, number)
 
-    return Indexing(parts.catalog, parts.embedder, parts.parsers, parts.settings, recorded=recorded)
+    kinds = sources_with(parts.settings)
+    return Indexing(parts.catalog, parts.embedder, parts.parsers, parts.settings, kinds, recorded)
 
 
 @dataclass

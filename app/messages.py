@@ -17,6 +17,7 @@ class Messages:
     nothing_public: str  # the same, where answers are made from what everyone may read only
     below_threshold: str
     unsupported: str
+    notice: str  # that a machine answered
 
 
 ENGLISH = Messages(
@@ -29,6 +30,7 @@ ENGLISH = Messages(
     below_threshold="I don't know: the documents do not seem to answer this question. The closest passages are listed.",
     unsupported="I don't know: an answer was written, but no passage supports it, so it is not shown. "
     "The closest passages are listed.",
+    notice="You are talking to an AI system: this answer was made automatically. Check it against its sources.",
 )
 FRENCH = Messages(
     lead="Les documents indiquent : ",
@@ -41,6 +43,8 @@ FRENCH = Messages(
     "Les passages les plus proches sont indiqués.",
     unsupported="Je ne sais pas : une réponse a été rédigée, mais aucun passage ne l’appuie ; elle n’est pas montrée. "
     "Les passages les plus proches sont indiqués.",
+    notice="Vous dialoguez avec un système d’IA : cette réponse est produite automatiquement. Vérifiez-la dans ses "
+    "sources.",
 )
 
 

@@ -30,6 +30,7 @@ from app.auth import (
     PartsHere,
     asker_of,
 )
+from app.disclosure import disclosure, notice, writer
 from app.errors import BadRequest, NotFound
 from app.events import Abstained, Citations, Done, Failed, Kept, Sources, Token
 from app.generator import Turn
@@ -87,7 +88,7 @@ def _no_model(name: str) -> Response:
     },
 )
 async def create_chat_completion(
-    body: ChatIn, request: Request, parts: PartsHere, who: MayAsk, _place: AnswerPlace
+    body: ChatIn, request: Request, response: Response, parts: PartsHere, who: MayAsk, _place: AnswerPlace
 ) -> Any:
     """Answer the last user message from the documents, with a numbered list of sources below."""
     question, turns = question_of(body)
@@ -99,11 +100,13 @@ async def create_chat_completion(
     reply = Reply(chosen, prompt_chars=sum(len(m.text) for m in body.messages))
     if body.stream:
         usage = body.stream_options is not None and body.stream_options.include_usage
-        return EventStream(streamed(stepped(events, state.answer_threads), reply, include_usage=usage))
+        pieces = streamed(stepped(events, state.answer_threads), reply, include_usage=usage)
+        return EventStream(pieces, disclosure(writer(parts, chosen)))
     for event in await collect(events, request, state.answer_threads):
         reply.take(event)
     if reply.failed is not None:
         return named_problem(reply.failed.error, reply.failed.message, reply.failed.remedy, openai=True)
+    response.headers.update(disclosure(reply.done.generator if reply.done else writer(parts, chosen)))
     return reply.whole()
 
 
@@ -186,6 +189,7 @@ class Reply:
             "unsupported": self.done.unsupported if self.done else 0,
             "short_answer": self.done.short_answer if self.done else "",
             "abstained": self.abstained.reason if self.abstained else None,
+            "notice": notice(self.done.language) if self.done else "",
             "citations": [CitationOut.model_validate(c).model_dump(mode="json") for c in self.citations],
         }
 

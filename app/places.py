@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from app import audit
 from app.errors import BadRequest, Conflict, NotFound
 from indexing import grants, store
-from indexing.errors import SourceMissing
+from indexing.errors import OutboundRefused, SourceMissing
 from indexing.sources import SOURCES
+from indexing.sources.web_pages import canonical
 from indexing.tables import LOCAL_PRINCIPAL_ID
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def add_source(
         raise BadRequest(f"There is no kind of source called {kind!r}.", remedy=f"Use one of: {', '.join(SOURCES)}.")
     if kind == "folder":
         location = str(existing_folder(location))
+    if kind == "web":
+        location = web_address(location)
     with catalog.transaction() as session:
         if store.source_named(session, name) is not None:
             remedy = "Choose another name, or remove that source first."
@@ -54,6 +57,14 @@ def existing_folder(location: str) -> Path:
     except (OSError, RuntimeError, ValueError) as exc:  # a loop of links, a name with NUL, an unknown user
         raise SourceMissing(f"The folder {location!r} cannot be used: {exc}.", remedy="Check the path.") from exc
     raise SourceMissing(f"There is no folder {location or '(empty path)'}.", remedy="Check the path, or create it.")
+
+
+def web_address(location: str) -> str:
+    """Return *location* as the address of a web source. Raises BadRequest; nothing is asked over the network."""
+    try:
+        return canonical(location.strip())
+    except OutboundRefused as exc:
+        raise BadRequest(exc.message, remedy="Give an address such as https://docs.example.com/sitemap.xml.") from exc
 
 
 def source_named(catalog: Catalog, name: str) -> SourceRecord:

@@ -185,6 +185,7 @@ class AnswerOut(Wire):
         short_answer="25 days",
         threshold=0.13,
         expected_wrong=0.17,
+        notice="You are talking to an AI system: this answer was made automatically. Check it against its sources.",
     )
 
     answer_id: str
@@ -206,6 +207,7 @@ class AnswerOut(Wire):
     expected_wrong: float | None = Field(
         None, description="Share of wrong answers from this threshold on, where it was fitted; null when it was set."
     )
+    notice: str = Field("", description="The sentence that says a machine answered, to be shown with the answer.")
 
 
 class FeedbackIn(Wire):

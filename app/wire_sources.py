@@ -41,13 +41,15 @@ _DOCUMENT = {
 
 
 class SourceIn(Wire):
-    """A place that documents come from: a folder of this server, or nothing but what is pushed to it."""
+    """A place that documents come from: a folder of this server, a web site, or nothing but what is pushed to it."""
 
     model_config = example(name="handbook", kind="folder", location="/srv/handbook")
 
     name: Name
-    kind: Literal["folder", "push"] = "folder"
-    location: Annotated[Text, Field(max_length=4096)] = Field("", description="Of a folder: its absolute path.")
+    kind: Literal["folder", "push", "web"] = "folder"
+    location: Annotated[Text, Field(max_length=4096)] = Field(
+        "", description="Of a folder: its absolute path. Of a web site: its address, or its sitemap's."
+    )
 
 
 class SourceOut(Wire):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: The kinds of block that a parser may return.
 BLOCK_KINDS = ("title", "text", "list", "table", "code")
+#: The media type of a web page whose own part is to be read, without the menus that stand on every page of its site.
+WEB_PAGE = "text/html; part=main"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@
     │   ├── RunInProgress      another run of the same source is going on
     │   ├── RunLost            this run gave no sign of life, and another took over
     │   ├── ScheduleUnusable   a schedule that cannot be read, or never fires
+    │   ├── OutboundError      another machine could not be asked, or did not answer as it should
+    │   │   ├── OutboundRefused it may not be asked: not public, and not in METIER_OUTBOUND_ALLOW
+    │   │   └── OutboundTooLong its answer is longer than was allowed
     │   └── ItemUnreadable     one item could not be fetched
     ├── ParseError             one file could not be read
     │   ├── EmptyDocument      no text in it
@@ -112,6 +115,24 @@ class ScheduleUnusable(SourceError):
     """The schedule cannot be used."""
 
     default_remedy = "Write five fields, such as 0 6 * * 1-5 for six o'clock on working days."
+
+
+class OutboundError(SourceError):
+    """Another machine could not be asked, or did not answer as it should."""
+
+    default_remedy = "Check that it can be reached from this machine; it is tried again at the next run."
+
+
+class OutboundRefused(OutboundError):
+    """This machine may not be asked."""
+
+    default_remedy = "List the host or its network in METIER_OUTBOUND_ALLOW if it shall be fetched from."
+
+
+class OutboundTooLong(OutboundError):
+    """The answer is longer than was allowed."""
+
+    default_remedy = "Split it, or raise METIER_MAX_FILE_MB."
 
 
 class ItemUnreadable(SourceError):

@@ -15,7 +15,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -25,6 +25,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as UnreadableSetting
 
 from indexing.errors import SettingsError
+from indexing.outbound_rules import parse_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,6 +72,9 @@ class IndexingSettings(BaseSettings):
     ocr_languages: str = Field("eng+fra", description="Languages given to tesseract for scans.")
     ocr_timeout_s: PositiveFloat = Field(60, description="Longest time of tesseract for one page.")
     max_file_mb: PositiveInt = Field(200, description="Larger files become a failure row.")
+    outbound_allow: tuple[str, ...] = Field(
+        (), description='Networks and hosts besides public ones that web sources may reach: ["10.0.0.0/8"].'
+    )
     shrink_limit: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="A listing that lost more than this share of a source's documents deletes nothing."
     )
@@ -88,6 +92,12 @@ class IndexingSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over the environment, that over files of secrets, those over metier.toml. No .env is read."""
         return init_settings, env_settings, file_secret_settings, TomlConfigSettingsSource(settings_cls)
+
+    @field_validator("outbound_allow")
+    @classmethod
+    def _can_be_allowed(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        parse_allowed(entries)
+        return entries
 
     @property
     def database(self) -> str:

@@ -6,6 +6,7 @@ evaluation set it gave enough text for 82 % of the pages, this walk does for all
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +27,19 @@ _BLOCKS = frozenset(
 )  # fmt: skip
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _LONG_CELL = 1_000
+_MENUS = ".//nav | .//*[@role='navigation' or @role='search']"
+_AROUND = (
+    f"{_MENUS} | .//*[@role='banner' or @role='contentinfo' or @role='complementary']"
+    " | .//footer[not(ancestor::article)] | .//aside[not(ancestor::article)]"
+)
 _MOST_SPAN = 100
 
 
-def add_html(page: Page, markup: str, *, links: bool = False) -> str | None:
-    """Add the text of *markup* to *page*; return its ``<title>``. *links*: put the address behind a link's text."""
+def add_html(page: Page, markup: str, *, links: bool = False, whole: bool = True) -> str | None:
+    """Add the text of *markup* to *page*; return its ``<title>``. *links*: put the address behind a link's text.
+
+    *whole*: with what stands around the content on every page of a site, such as menus.
+    """
     from lxml import etree, html
 
     markup = _DECLARATION.sub("", markup).replace("\0", "")
@@ -48,10 +57,26 @@ def add_html(page: Page, markup: str, *, links: bool = False) -> str | None:
     if any("depth" in error.message.lower() for error in parser.error_log):
         page.add(" ".join(_TAG.sub(" ", _UNSHOWN.sub(" ", markup)).split()))  # the tree was cut off: text without form
     else:
-        _Walk(page, links=links).walk(root)
+        _Walk(page, links=links).walk(root if whole else main_part(root))
     if title and len(page.blocks) == before:
         page.add(title)
     return title or None
+
+
+def main_part(root: Any) -> Any:
+    """Return the part of a page that is its own: by the landmarks of the HTML standard, without menus.
+
+    That is the one ``<main>``, else all but menus and what belongs to the site (not to an article) as footer or aside.
+    *root* itself when nothing else is left of it.
+    """
+    mains = root.xpath("//main | //*[@role='main']")
+    part = copy.deepcopy(mains[0] if len(mains) == 1 else root)
+    part.tail = None
+    around = _MENUS if len(mains) == 1 else _AROUND
+    for element in part.xpath(around):
+        if element.getparent() is not None:
+            element.drop_tree()
+    return part if "".join(part.itertext()).strip() else root
 
 
 class _Walk:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from indexing.documents import Parsed
+from indexing.documents import WEB_PAGE, Parsed
 from indexing.errors import ParseError
 from indexing.parsing import archive
 from indexing.parsing.blocks import Page, clean
@@ -27,10 +27,13 @@ _RTF_TITLE = re.compile(r"\{\\title\s+([^{}]*)\}")
 
 
 def read_html(job: Job) -> Parsed:
-    """Return the text of a web page; its title from ``<title>``, else from its first heading."""
+    """Return the text of a web page; its title from ``<title>``, else from its first heading.
+
+    Of a page that a web source fetched, without the menus that all pages of the site share.
+    """
     data = job.path.read_bytes()
     page = Page(job.limits.output_mb << 20)
-    return _parsed(page, add_html(page, _decode_html(data)))
+    return _parsed(page, add_html(page, _decode_html(data), whole=job.media_type != WEB_PAGE))
 
 
 def read_markdown(job: Job) -> Parsed:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from indexing.errors import SourceError
 from indexing.sources.folder import FolderSource
 from indexing.sources.push import PushSource
+from indexing.sources.web import WebSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from indexing.db import Catalog
     from indexing.documents import Item, Listing, RawDocument, SourceRecord
+    from indexing.settings import IndexingSettings
 
 
 class Source(Protocol):
@@ -42,7 +45,13 @@ class Source(Protocol):
 SOURCES: Mapping[str, Callable[[SourceRecord, Catalog], Source]] = {
     "folder": FolderSource.opened,
     "push": PushSource.opened,
+    "web": WebSource.opened,
 }
+
+
+def sources_with(settings: IndexingSettings) -> Mapping[str, Callable[[SourceRecord, Catalog], Source]]:
+    """Return ``SOURCES`` with those that read the network held to *settings*."""
+    return {**SOURCES, "web": partial(WebSource.opened, settings=settings)}
 
 
 def open_source(
