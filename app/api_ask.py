@@ -82,7 +82,7 @@ def specialist_named(parts: Parts, asker: Asker, name: str) -> Specialist:
         **may_fail(404, 409, 502, 504),
     },
 )
-async def ask(  # noqa: PLR0913, PLR0917 -- FastAPI names what it hands over
+async def ask(
     body: AskIn, request: Request, response: Response, parts: PartsHere, who: MayAsk, _place: AnswerPlace
 ) -> Any:
     """Answer from the documents that the asker may read, with citations; or say that they do not say."""

@@ -14,8 +14,8 @@ from app.errors import Conflict
 from indexing import runs
 from indexing.errors import IndexingError
 from indexing.pipeline import Indexing, sync_source
-from indexing.tables import LOCAL_PRINCIPAL_ID
 from indexing.sources import sources_with
+from indexing.tables import LOCAL_PRINCIPAL_ID
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
