@@ -28,13 +28,13 @@ def provider(request: Request) -> IdentityProvider:
     """Return the identity provider. Raises NotFound when none is set up."""
     found = request.app.state.identity_provider
     if found is None:
-        raise NotFound("No identity provider is set up.", remedy="Set METIER_OIDC_ISSUER on the server.")
+        raise NotFound("No identity provider is set up.", remedy="Set METIER_IDENTITY_PROVIDER on the server.")
     return cast("IdentityProvider", found)
 
 
 def _secret(request: Request) -> str:
-    secret = parts_of(request).settings.oidc_client_secret
-    return "" if secret is None else secret.get_secret_value()
+    registered = parts_of(request).settings.registration
+    return "" if registered is None else registered.client_secret
 
 
 def _is_https(request: Request) -> bool:

@@ -83,7 +83,8 @@ def principal(request: Request) -> Principal:
     if not given and (secret := session_secret(request)) is not None:
         return _signed_in(request, parts, secret)
     if not parts.settings.is_open:
-        raise NotAllowed("The API token is missing or wrong.")
+        remedy = None if parts.settings.identity_provider is None else "Sign in at /v1/sign-in, or send a key."
+        raise NotAllowed("The API token is missing or wrong.", remedy=remedy)
     return _local(parts)
 
 
@@ -95,7 +96,7 @@ def session_cookie(parts: Parts) -> str:
 def session_secret(request: Request) -> str | None:
     """Return the secret of the session's cookie, good or not; None without a cookie or an identity provider."""
     parts = parts_of(request)
-    return request.cookies.get(session_cookie(parts)) if parts.settings.oidc_issuer else None
+    return request.cookies.get(session_cookie(parts)) if parts.settings.identity_provider else None
 
 
 def _signed_in(request: Request, parts: Parts, secret: str) -> Principal:

@@ -106,11 +106,12 @@ def first_admin_token(parts: Parts) -> str | None:
     from app import sessions
     from indexing.principals import principals
 
-    if not parts.settings.oidc_issuer:
+    registered = parts.settings.registration
+    if registered is None:
         return None
     with parts.catalog.transaction() as session:
         known = principals(session)
-        if any(p.issuer == parts.settings.oidc_issuer and p.role == "admin" and p.state == "active" for p in known):
+        if any(p.issuer == registered.issuer and p.role == "admin" and p.state == "active" for p in known):
             return None
         return sessions.offer_first_admin(session)
 

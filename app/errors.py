@@ -61,7 +61,7 @@ class SignInFailed(NotAllowed):
 class ProviderUnavailable(AppError):
     """The identity provider cannot be reached or read."""
 
-    default_remedy = "Check METIER_OIDC_ISSUER, and that the server can reach it."
+    default_remedy = "Check METIER_IDENTITY_PROVIDER, and that the server can reach it."
 
 
 class Forbidden(AppError):

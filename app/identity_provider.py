@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, urlencode
 
 from app.errors import ProviderUnavailable, SignInFailed
+from app.settings import is_safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
     from joserfc.jwk import KeySet
 
-    from app.settings import AppSettings
+    from app.settings import Registration
 
 #: Signatures that only the provider can make: nothing that a client secret or a public key could sign with.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
@@ -34,6 +35,7 @@ _REFETCH_S = 60.0
 _LEEWAY_S = 60
 _SUBJECT_CHARS = 255  # OpenID Connect Core 1.0, section 2
 _GROUPS_MOST = 2000
+GROUP_CHARS = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +60,21 @@ class _Known:
 class IdentityProvider:
     """The provider that the settings name. Nothing is fetched before somebody signs in. Thread-safe."""
 
-    def __init__(self, settings: AppSettings, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self, registration: Registration, public_url: str, transport: httpx.BaseTransport | None = None
+    ) -> None:
         """Remember where it is; *transport* is for tests that have no network."""
-        self.issuer = settings.oidc_issuer or ""
-        self._client_id = settings.oidc_client_id or ""
-        self._secret = settings.oidc_client_secret.get_secret_value() if settings.oidc_client_secret else ""
-        self._redirect_uri = f"{(settings.public_url or '').rstrip('/')}/v1/sign-in/callback"
+        self.issuer = registration.issuer
+        self._client_id = registration.client_id
+        self._secret = registration.client_secret
+        self._redirect_uri = f"{public_url.rstrip('/')}/v1/sign-in/callback"
         self._transport = transport
         self._lock = threading.Lock()
         self._known: _Known | None = None
 
     def address(self, state: str, nonce: str, verifier: str) -> str:
         """Return the address at the provider that a browser is sent to. Raises ProviderUnavailable."""
-        endpoint = _text(self._fetched().metadata, "authorization_endpoint")
+        endpoint = _endpoint(self._fetched().metadata, "authorization_endpoint")
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         asked = {
             "response_type": "code",
@@ -109,7 +113,7 @@ class IdentityProvider:
         login = httpx.BasicAuth(quote_plus(self._client_id), quote_plus(self._secret)) if basic else None
         try:
             with httpx.Client(timeout=_TIMEOUT_S, transport=self._transport) as client:
-                found = client.post(_text(metadata, "token_endpoint"), data=form, auth=login)
+                found = client.post(_endpoint(metadata, "token_endpoint"), data=form, auth=login)
             if found.is_client_error:
                 raise SignInFailed("The identity provider refused the code.")
             answer = found.raise_for_status().json()
@@ -191,19 +195,20 @@ class IdentityProvider:
                 if described.get("issuer") != self.issuer:
                     raise ProviderUnavailable(
                         f"{self.issuer} calls itself {str(described.get('issuer'))[:200]!r}.",
-                        remedy="Set METIER_OIDC_ISSUER to exactly that, if it is the right one.",
+                        remedy="Set METIER_IDENTITY_PROVIDER to exactly that, if it is the right one.",
                     )
-                found = client.get(_text(described, "jwks_uri")).raise_for_status().json()
+                found = client.get(_endpoint(described, "jwks_uri")).raise_for_status().json()
             usable = [k for k in found["keys"] if k.get("kty") != "oct" and k.get("use", "sig") == "sig"]
             return _Known(described, KeySet.import_key_set({"keys": usable}), time.monotonic())
         except (httpx.HTTPError, JoseError, ValueError, KeyError, TypeError, AttributeError) as exc:
             raise ProviderUnavailable(f"The identity provider {self.issuer} cannot be reached or read.") from exc
 
 
-def _text(metadata: dict[str, Any], name: str) -> str:
+def _endpoint(metadata: dict[str, Any], name: str) -> str:
+    """Return an address that the provider names, if what goes there can be neither read nor changed on the way."""
     found = metadata.get(name)
-    if not isinstance(found, str):
-        raise ProviderUnavailable(f"The identity provider does not say its {name}.")
+    if not isinstance(found, str) or not is_safe(found):
+        raise ProviderUnavailable(f"The identity provider names no https:// address as its {name}.")
     return found
 
 
@@ -221,5 +226,6 @@ def _groups(found: object) -> tuple[str, ...] | None:
         return None
     if not isinstance(found, list) or len(found) > _GROUPS_MOST or not all(isinstance(each, str) for each in found):
         raise SignInFailed("The identity provider's list of groups cannot be read.")
-    names: Sequence[str] = [each for each in found if 0 < len(each) < _SUBJECT_CHARS]
-    return tuple(dict.fromkeys(names))
+    if any(len(each) > GROUP_CHARS for each in found):  # cut off, two of them could become one
+        raise SignInFailed("The identity provider names a group by more characters than can be kept.")
+    return tuple(dict.fromkeys(each for each in found if each))

@@ -83,7 +83,9 @@ def create_app(parts: Parts) -> FastAPI:
     app = _routes()
     app.add_middleware(Guard, settings=parts.settings)
     app.state.parts = parts
-    app.state.identity_provider = IdentityProvider(parts.settings) if parts.settings.oidc_issuer else None
+    registered = parts.settings.registration
+    public_url = parts.settings.public_url or ""
+    app.state.identity_provider = None if registered is None else IdentityProvider(registered, public_url)
     app.state.metrics = Metrics()
     app.state.synchronizations = Synchronizations(parts)
     app.state.answer_threads = answer_threads()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -14,18 +15,32 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 QUESTION_CHARS_MOST = 100_000
 
 
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """An identity provider, and what it knows this server by."""
+
+    issuer: str
+    client_id: str
+    client_secret: str
+
+
 class AppSettings(IndexingSettings):
     """All settings of the program."""
 
-    host: str = Field("127.0.0.1", description="Address to listen on; anything but loopback needs an API token.")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on; anything but loopback needs an API token or an identity provider.",
+    )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="Port to listen on.")
     api_token: SecretStr | None = Field(
         None, min_length=1, description="Token that REST clients must send as a bearer token."
     )
     public_url: str | None = Field(None, description="Address at which browsers reach this server, for signing in.")
-    oidc_issuer: str | None = Field(None, description="Identity provider (OpenID Connect) that people sign in with.")
-    oidc_client_id: str | None = Field(None, description="Client id that the identity provider gave this server.")
-    oidc_client_secret: SecretStr | None = Field(None, description="Client secret that it gave with the id.")
+    identity_provider: SecretStr | None = Field(
+        None,
+        description="Where people sign in (OpenID Connect), as https://client-id:client-secret@address; "
+        "special characters as %40.",
+    )
     generator: Literal["reader", "transformers", "openai"] = Field(
         "reader",
         description="reader (built in, quotes the documents), transformers (in process) or openai (a server).",
@@ -59,18 +74,29 @@ class AppSettings(IndexingSettings):
     @property
     def is_open(self) -> bool:
         """Whether whoever reaches the server is its local user: nobody has to show who they are."""
-        return self.api_token is None and self.oidc_issuer is None
+        return self.api_token is None and self.identity_provider is None
+
+    @property
+    def registration(self) -> Registration | None:
+        """The identity provider, and what it knows this server by; None when people do not sign in."""
+        if self.identity_provider is None:
+            return None
+        given = urlsplit(self.identity_provider.get_secret_value())
+        issuer = urlunsplit(given._replace(netloc=given.netloc.rpartition("@")[2]))
+        return Registration(issuer, unquote(given.username or ""), unquote(given.password or ""))
 
     @model_validator(mode="after")
     def _listens_safely(self) -> Self:
         if self.host not in LOOPBACK and self.is_open:
-            msg = f"host is {self.host}, which other machines can reach, and there is neither api_token nor oidc_issuer"
+            msg = f"host is {self.host}, which other machines can reach, and there is neither api_token nor identity_provider"
             raise ValueError(msg)
-        if self.oidc_issuer and not (self.oidc_client_id and self.oidc_client_secret and self.public_url):
-            msg = "oidc_issuer needs oidc_client_id, oidc_client_secret and public_url"
+        registered = self.registration
+        if registered is not None and not (registered.client_id and registered.client_secret and self.public_url):
+            msg = "identity_provider needs a client id and a client secret in it, and public_url"
             raise ValueError(msg)
-        for name in ("oidc_issuer", "public_url"):
-            if (address := getattr(self, name)) is not None and not _is_safe(address):
+        addresses = {"public_url": self.public_url, "identity_provider": registered.issuer if registered else None}
+        for name, address in addresses.items():
+            if address is not None and not is_safe(address):
                 msg = f"{name} is no https:// address (http:// is for loopback only)"
                 raise ValueError(msg)
         if self.generator == "transformers" and not self.generator_model:
@@ -82,7 +108,7 @@ class AppSettings(IndexingSettings):
         return self
 
 
-def _is_safe(address: str) -> bool:
+def is_safe(address: str) -> bool:
     """Say whether nobody on the way can read or change what goes to *address*."""
     parts = urlsplit(address)
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)

@@ -90,7 +90,7 @@ def welcome(session: Session, person: Person) -> PrincipalRecord:
     elif known.display != person.display:
         principals.set_display(session, known.id, person.display)
     if person.groups is not None:
-        _join(session, known, person.issuer, [f"{_GROUP}{name}"[:255] for name in person.groups])
+        _join(session, known, person.issuer, [f"{_GROUP}{name}" for name in person.groups])
     return known
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from indexing.chunk import CHUNKER_VERSION
 from indexing.errors import EmptyDocument, EncryptedDocument, ParserMissing, SourceShrunk, UnsupportedFormat
-from indexing.parse import PARSER_VERSION
+from indexing.parse import OCR_TIMEOUT_S, PARSER_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,7 +76,7 @@ def pipeline_of(embedder: Embedder, settings: IndexingSettings) -> Pipeline:
         settings.parse_output_mb,
         settings.max_file_mb,
         settings.ocr_languages,
-        settings.ocr_timeout_s,
+        OCR_TIMEOUT_S,
     )
     return Pipeline(documents, failures, chunk_tokens)
 

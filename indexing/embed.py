@@ -32,6 +32,9 @@ _DESCRIPTIONS = ("modules.json", "config.json", "sentence_bert_config.json", "to
 _SPECIAL_TOKENS = 2  # room for what the tokenizer puts around a text
 _TINY = 1e-12
 
+#: Tokens in one batch, padding included.
+_BATCH_TOKENS = 4096
+
 
 class Embedder(Protocol):
     """Gives a vector for a text. Rows are L2-normalised, so that an inner product is a cosine."""
@@ -76,7 +79,6 @@ class SentenceEmbedder:
         """Take the checked *files*; nothing is loaded yet but the tokenizer, when it is first needed."""
         self._files = files
         self._precision = settings.embed_precision
-        self._batch_tokens = settings.embed_batch_tokens
         self._query_prefix = settings.embed_query_prefix
         self._passage_prefix = settings.embed_passage_prefix
         self._lock = threading.Lock()
@@ -122,7 +124,7 @@ class SentenceEmbedder:
         lengths = [len(self._encoder().encode(text).ids) for text in texts]
         lengths = [min(length, self._files.max_tokens) for length in lengths]
         model = self._loaded()
-        planned = list(batches(lengths, self._batch_tokens))
+        planned = list(batches(lengths, _BATCH_TOKENS))
         given = workers.map(lambda batch: self._forward(model, [texts[i] for i in batch]), planned)
         for batch, vectors in zip(planned, given, strict=True):
             rows[batch] = vectors

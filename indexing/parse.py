@@ -39,6 +39,8 @@ _log = structlog.get_logger(__name__)
 
 #: Changes whenever the blocks of any file could come out differently: then documents are parsed again.
 PARSER_VERSION = "2"
+#: Longest time of tesseract for one page.
+OCR_TIMEOUT_S = 60.0
 
 #: A child is replaced after this many files, or when it holds this share of the memory that it may use.
 _FILES_PER_CHILD = 400
@@ -92,7 +94,7 @@ class ParserPool:
             output_mb=settings.parse_output_mb,
             file_mb=settings.max_file_mb,
             ocr_languages=settings.ocr_languages,
-            ocr_timeout_s=settings.ocr_timeout_s,
+            ocr_timeout_s=OCR_TIMEOUT_S,
         )
         self._free = threading.Semaphore(settings.parse_workers)
         self._lock = threading.Lock()

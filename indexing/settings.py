@@ -60,7 +60,6 @@ class IndexingSettings(BaseSettings):
     embed_precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto takes bf16 where the CPU has it in hardware (AMX, AVX512-BF16)."
     )
-    embed_batch_tokens: PositiveInt = Field(4096, description="Tokens in one batch, padding included.")
     threads: PositiveInt | None = Field(None, description="Threads for models; the physical cores when unset.")
     chunk_tokens: Annotated[int, Field(ge=32, le=8192)] = Field(
         200, description="Most tokens in a chunk, context included; never more than the embedding model reads."
@@ -70,7 +69,6 @@ class IndexingSettings(BaseSettings):
     parse_memory_mb: Annotated[int, Field(ge=512)] = Field(2048, description="Most memory of one parser process.")
     parse_output_mb: PositiveInt = Field(50, description="Most text from one file.")
     ocr_languages: str = Field("eng+fra", description="Languages given to tesseract for scans.")
-    ocr_timeout_s: PositiveFloat = Field(60, description="Longest time of tesseract for one page.")
     max_file_mb: PositiveInt = Field(200, description="Larger files become a failure row.")
     outbound_allow: tuple[str, ...] = Field(
         (), description='Networks and hosts besides public ones that web sources may reach: ["10.0.0.0/8"].'

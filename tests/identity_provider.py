@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from functools import cache
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, quote_plus, urlsplit
 
 import httpx
 from cryptography.hazmat.primitives import hashes
@@ -16,12 +16,10 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
 ISSUER = "https://id.example.com"
-CLIENT, SECRET = "metier", "the-client-secret-of-the-tests"
+CLIENT, SECRET = "metier", "the+client/secret"
 PUBLIC = "https://metier.example.com"
 SETTINGS = {
-    "oidc_issuer": ISSUER,
-    "oidc_client_id": CLIENT,
-    "oidc_client_secret": SECRET,
+    "identity_provider": f"https://{CLIENT}:{quote(SECRET, safe='')}@id.example.com",
     "public_url": PUBLIC,
 }
 
@@ -77,7 +75,7 @@ class Provider:
 
     def exchanged(self, request):
         sent = {key: values[0] for key, values in parse_qs(request.content.decode()).items()}
-        expected = "Basic " + base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
+        expected = "Basic " + base64.b64encode(f"{CLIENT}:{quote_plus(SECRET)}".encode()).decode()
         asked = self.codes.pop(sent.get("code"), None)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(sent.get("code_verifier", "").encode()).digest())
         if (

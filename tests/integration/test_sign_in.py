@@ -18,7 +18,7 @@ from indexing import principals
 from indexing.errors import SettingsError
 from indexing.tables import utc_now
 from tests.faces import face
-from tests.identity_provider import CLIENT, ISSUER, PUBLIC, SETTINGS, Provider, by_hand
+from tests.identity_provider import CLIENT, ISSUER, PUBLIC, SECRET, SETTINGS, Provider, by_hand
 
 COOKIE = "__Host-metier"
 
@@ -32,7 +32,9 @@ def provider():
 def company(settings, sqlite_url, provider):
     with face(settings(**SETTINGS)) as found:
         found.http.base_url = PUBLIC
-        found.http.app.state.identity_provider = IdentityProvider(found.parts.settings, provider.transport)
+        found.http.app.state.identity_provider = IdentityProvider(
+            found.parts.settings.registration, PUBLIC, provider.transport
+        )
         yield found
 
 
@@ -192,9 +194,7 @@ FORGED = {
     "alg unknown": lambda p, n: unsigned(p, n, "RS999", b"AAAA"),
     "HS256 with the public key": lambda p, n: signed_with_text(p, n, p.key.as_pem(private=False), "sha256"),
     "HS512 with the public key": lambda p, n: signed_with_text(p, n, p.key.as_pem(private=False), "sha512"),
-    "HS256 with the client secret": lambda p, n: signed_with_text(
-        p, n, SETTINGS["oidc_client_secret"].encode(), "sha256"
-    ),
+    "HS256 with the client secret": lambda p, n: signed_with_text(p, n, SECRET.encode(), "sha256"),
     "another key of that id": lambda p, n: p.token(n, key=p.foreign),
     "another key of an unknown id": lambda p, n: p.token(n, key=p.foreign, header={"kid": "k9"}),
     "another key without id": lambda p, n: p.token(n, key=p.foreign, header={"kid": None}),
@@ -250,6 +250,7 @@ FORGED = {
     "nested": nested,
     "groups as text": lambda p, n: p.token(n, groups="admins"),
     "groups of numbers": lambda p, n: p.token(n, groups=[1]),
+    "a group too long to keep": lambda p, n: p.token(n, groups=["x" * 241]),
     "groups without end": lambda p, n: p.token(n, groups=[str(i) for i in range(2001)]),
 }
 
@@ -316,7 +317,7 @@ def test_a_code_is_good_once_and_a_visit_for_ten_minutes(company, provider):
     company.http.cookies.set("metier_sign_in", cookie, path="/v1/sign-in")
     assert company.http.get(back, follow_redirects=False).status_code == 401
 
-    secret = SETTINGS["oidc_client_secret"]
+    secret = SECRET
     old = jwt.encode(
         {"alg": "HS256"},
         {"s": "s", "n": "n", "v": "v", "r": "/", "exp": now() - 1},
@@ -332,7 +333,19 @@ def test_a_provider_that_is_away_or_calls_itself_otherwise_is_told(company, prov
     response = company.http.get("/v1/sign-in", follow_redirects=False)
 
     assert response.status_code == 502
-    assert "METIER_OIDC_ISSUER" in response.json()["remedy"]
+    assert "METIER_IDENTITY_PROVIDER" in response.json()["remedy"]
+
+
+@pytest.mark.parametrize("name", ["authorization_endpoint", "token_endpoint", "jwks_uri"])
+def test_an_address_of_the_provider_that_anybody_can_read_along_is_not_used(company, provider, name):
+    provider.metadata[name] = provider.metadata[name].replace("https", "http")
+    provider.claims = {"sub": "u1"}
+    response = company.http.get("/v1/sign-in", follow_redirects=False)
+    if response.status_code == 303:
+        response = company.http.get(provider.authorise(response.headers["location"]), follow_redirects=False)
+
+    assert response.status_code == 502
+    assert known(company) == {}
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------
@@ -467,10 +480,11 @@ def test_an_older_token_of_the_server_is_not_good(company, provider):
 @pytest.mark.parametrize(
     "changed",
     [
-        {"oidc_client_id": None},
-        {"oidc_client_secret": None},
+        {"identity_provider": "https://id.example.com"},
+        {"identity_provider": "https://metier@id.example.com"},
+        {"identity_provider": "http://metier:secret@id.example.com"},
+        {"identity_provider": "metier:secret@id.example.com"},
         {"public_url": None},
-        {"oidc_issuer": "http://id.example.com"},
         {"public_url": "http://metier.example.com"},
         {"public_url": "metier.example.com"},
     ],
