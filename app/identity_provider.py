@@ -19,8 +19,6 @@ from app.errors import ProviderUnavailable, SignInFailed
 from app.settings import is_safe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import httpx
     from joserfc.jwk import KeySet
 

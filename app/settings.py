@@ -88,7 +88,7 @@ class AppSettings(IndexingSettings):
     @model_validator(mode="after")
     def _listens_safely(self) -> Self:
         if self.host not in LOOPBACK and self.is_open:
-            msg = f"host is {self.host}, which other machines can reach, and there is neither api_token nor identity_provider"
+            msg = f"host is {self.host}, which others can reach, and there is neither api_token nor identity_provider"
             raise ValueError(msg)
         registered = self.registration
         if registered is not None and not (registered.client_id and registered.client_secret and self.public_url):

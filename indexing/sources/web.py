@@ -211,7 +211,8 @@ class WebSource:
             sleep=self._sleep,
             reraise=True,
         )
-        return retrying(self._ask_once, method, url, take)
+        answer: T = retrying(self._ask_once, method, url, take)
+        return answer
 
     def _ask_once(self, method: str, url: str, take: Callable[[Reply], T]) -> T:
         with self._turn:  # one connection at a time

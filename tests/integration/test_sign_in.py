@@ -64,7 +64,7 @@ def test_who_signs_in_is_a_reader_by_issuer_and_subject_and_comes_back_to_where_
     assert (response.status_code, response.headers["location"]) == (303, "/hello")
     me = company.http.get("/v1/session").json()
     assert (me["issuer"], me["name"], me["display"], me["role"]) == (ISSUER, "u1", "U1", "reader")
-    assert me["permissions"] == ["ask", "read"]
+    assert me["permissions"] == ["ask", "curate", "read"]
     assert company.http.get("/v1/sources").json() == {"sources": []}
 
 
