@@ -108,7 +108,7 @@ class IdentityProvider:
         if not basic:
             form |= {"client_id": self._client_id, "client_secret": self._secret}
         # RFC 6749, section 2.3.1: both are form-encoded before they are joined.
-        login = httpx.BasicAuth(quote_plus(self._client_id), quote_plus(self._secret)) if basic else None
+        login = httpx.BasicAuth(quote_plus(self._client_id), quote_plus(self._secret)) if basic else httpx.Auth()
         try:
             with httpx.Client(timeout=_TIMEOUT_S, transport=self._transport) as client:
                 found = client.post(_endpoint(metadata, "token_endpoint"), data=form, auth=login)

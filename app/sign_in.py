@@ -102,8 +102,8 @@ def _join(session: Session, who: PrincipalRecord, issuer: str, names: Sequence[s
         if name not in wanted:
             principals.leave_group(session, group.id, who.id)
     for name in sorted(wanted - before.keys()):
-        group = principals.principal_named(session, name, issuer)
-        if group is None:
-            shown = name.removeprefix(_GROUP)
-            group = principals.add_principal(session, "group", name, display=shown, issuer=issuer)
+        shown = name.removeprefix(_GROUP)
+        group = principals.principal_named(session, name, issuer) or principals.add_principal(
+            session, "group", name, display=shown, issuer=issuer
+        )
         principals.join_group(session, group, who)

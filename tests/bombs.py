@@ -84,7 +84,7 @@ def random_after_mark() -> Iterator[Bomb]:
 def replaced(form: str, part: str, content: bytes) -> bytes:
     with zipfile.ZipFile(BytesIO(healthy()[f"a.{form}"])) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    return samples.zipped(members | {part: content})
+    return bytes(samples.zipped(members | {part: content}))
 
 
 def packages() -> Iterator[Bomb]:
@@ -114,7 +114,7 @@ def packages() -> Iterator[Bomb]:
 def replaced_many(good: bytes, count: int) -> bytes:
     with zipfile.ZipFile(BytesIO(good)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    return samples.zipped(members | {f"m{n}": b"" for n in range(count)}, stored={f"m{n}" for n in range(count)})
+    return bytes(samples.zipped(members | {f"m{n}": b"" for n in range(count)}, stored={f"m{n}" for n in range(count)}))
 
 
 def lying(package: bytes, part: str) -> bytes:
@@ -136,7 +136,7 @@ def doubled(good: bytes, part: str) -> bytes:
     buffer = BytesIO(good)
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.filelist.append(archive.getinfo(part))
-        archive._didModify = True
+        vars(archive)["_didModify"] = True
     return buffer.getvalue()
 
 

@@ -8,10 +8,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from sqlalchemy import select
+
 from app import keys, people
-from app.specialists import Specialist, create_specialist
+from app.specialists import Asker, Specialist, create_specialist
 from indexing import principals, runs, store
-from indexing.documents import Failure, SyncReport
+from indexing.documents import Failure, Scope, SyncReport
+from indexing.tables import LOCAL_PRINCIPAL_ID, AclRow
 from tests.searching import Company
 
 if TYPE_CHECKING:
@@ -147,13 +150,16 @@ class World:
         """Add the same ones in both worlds, some for sources that the user does not see."""
         gone = None if self.hidden else self.company.source(HIDDEN[0])  # in one world it is hidden, in the other gone
         with self.face.parts.catalog.transaction() as session:
+            lists = session.scalars(select(AclRow.id))
+            maker = Asker(Scope(LOCAL_PRINCIPAL_ID, frozenset(lists)), every=True)
             for name, sources in (
                 ("bold", ()),
                 ("mine", MINE[:1]),
                 ("theirs", HIDDEN[:1]),
                 ("both", ("rules", "board")),
             ):
-                create_specialist(session, Specialist(name, threshold=0.0, sources=sources))
+                wanted = Specialist(name, threshold=0.0, sources=sources)
+                create_specialist(session, maker, wanted, {people.principal(session, "everyone").id})
             if gone is not None:
                 store.remove_source(session, gone)
 

@@ -99,7 +99,7 @@ class Interface:
             "public_id": self.admin("POST", "/v1/keys", json=made).json()["id"],
         }
 
-    def aim(self, case: Case) -> None:
+    def aim(self, case: Case[Any]) -> None:
         """Point *case* at things that exist; whatever else its fields hold stays as it was drawn."""
         for name in set(case.path_parameters or {}) & set(self.ids):
             case.path_parameters[name] = self.ids[name]
@@ -112,14 +112,14 @@ class Interface:
         elif case.operation.label.startswith("PUT "):
             case.body = LEAVE.encode()
 
-    def keep_to_the_folder(self, case: Case) -> None:
+    def keep_to_the_folder(self, case: Case[Any]) -> None:
         """No folder of this machine becomes a source, but ours."""
         if case.operation.label == "POST /v1/sources" and isinstance(case.body, dict):
             place = case.body.get("location")
             if isinstance(place, str) and place.strip() and os.path.isdir(os.path.expanduser(place.split("\0")[0])):  # noqa: PTH111, PTH112
                 case.body["location"] = self.folder
 
-    def send(self, case: Case, identity: str) -> requests.Response:
+    def send(self, case: Case[Any], identity: str) -> Any:
         session = self.sessions.setdefault(identity, requests.Session())
         return case.call(base_url=self.url, session=session, headers=self.identities[identity], timeout=60)
 
@@ -162,13 +162,14 @@ def interface(sqlite_url, tmp_path):
     try:
         wait_until(lambda: written.exists() or process.poll() is not None, within_s=60)
         assert written.exists(), log.read_text(encoding="utf-8")
-        yield Interface(*json.loads(written.read_text(encoding="utf-8")), str(folder))
+        url, identities = json.loads(written.read_text(encoding="utf-8"))
+        yield Interface(url, identities, str(folder))
     finally:
         process.kill()
         process.wait()
 
 
-def problems_of(case: Case, response: Any, *, mended: bool) -> list[str]:
+def problems_of(case: Case[Any], response: Any, *, mended: bool) -> list[str]:
     """Return what is wrong with an answer, in words; a wrong request that was *mended* on its way may be accepted."""
     label = case.operation.label
     refusal = [] if mended or response.status_code == 413 else [checks.negative_data_rejection]
@@ -186,14 +187,14 @@ def problems_of(case: Case, response: Any, *, mended: bool) -> list[str]:
 
 def test_every_answer_is_one_that_the_description_names(interface):
     """At least 1,500 requests over all routes, half valid and half wrong, half of the ids of things that exist."""
-    schema = schemathesis.openapi.from_dict(openapi_document())
+    schema: Any = schemathesis.openapi.from_dict(openapi_document())
     operations = [operation.ok() for operation in schema.get_all_operations()]
     takes_something = [o for o in operations if o.body or o.path_parameters or o.query]
     answers: Counter[tuple[str, str, int]] = Counter()
     wrong: dict[str, str] = {}
     interface.fill()
 
-    def ask(case: Case, aimed: bool, identity: str) -> None:
+    def ask(case: Case[Any], aimed: bool, identity: str) -> None:
         if aimed:
             interface.aim(case)
         interface.keep_to_the_folder(case)

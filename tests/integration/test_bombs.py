@@ -56,6 +56,7 @@ class Range:
         path.write_bytes(content or b" ")
         with tempfile.TemporaryDirectory(dir=self.files) as work:
             started = time.monotonic()
+            outcome: object
             try:
                 parsed = self.pool.parse(path, name, None, Path(work))
             except errors.ParseError as exc:

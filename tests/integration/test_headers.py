@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from indexing.testing import HashEmbedder
 from tests.faces import BOLD, QUESTION, face
 
@@ -18,7 +20,7 @@ TOKEN = {"Authorization": "Bearer master"}
 ASKED = {"question": QUESTION, "specialist": BOLD["name"]}
 
 #: Kind → method, path, arguments, and the status and media type that show that it is this kind.
-KINDS = {
+KINDS: dict[str, tuple[str, str, dict[str, Any], int, str]] = {
     "JSON": ("GET", "/v1/sources", {}, 200, "application/json"),
     "health": ("GET", "/healthz", {"headers": {}}, 200, "application/json"),
     "readiness": ("GET", "/readyz", {"headers": {}}, 200, "application/json"),

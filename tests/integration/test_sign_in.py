@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
+from typing import Any
 
 import pytest
 from joserfc import jwt
@@ -32,9 +33,10 @@ def provider():
 def company(settings, sqlite_url, provider):
     with face(settings(**SETTINGS)) as found:
         found.http.base_url = PUBLIC
-        found.http.app.state.identity_provider = IdentityProvider(
-            found.parts.settings.registration, PUBLIC, provider.transport
-        )
+        registered = found.parts.settings.registration
+        assert registered is not None
+        application: Any = found.http.app
+        application.state.identity_provider = IdentityProvider(registered, PUBLIC, provider.transport)
         yield found
 
 
