@@ -10,7 +10,7 @@ EXAMPLES ?=
 export HF_HUB_DISABLE_TELEMETRY = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help run install test check format bench clean
+.PHONY: help run install test check sbom audit format bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,15 @@ check: $(VENV)/.dev ## Lint, types and format
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+sbom: install ## Write build/sbom.json: everything that is installed, as CycloneDX
+	$(BIN)/pip install -q -e '.[supply]'
+	@mkdir -p build
+	$(BIN)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --of JSON -o build/sbom.json
+
+audit: install ## Look for known faults of what is installed (asks a public database)
+	$(BIN)/pip install -q -e '.[supply]'
+	$(BIN)/pip-audit --local
 
 format: $(VENV)/.dev ## Rewrite the code in the project's format
 	$(BIN)/ruff check --fix
