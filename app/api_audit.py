@@ -6,18 +6,22 @@ from datetime import datetime  # noqa: TC003 -- FastAPI resolves annotations at 
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 
 from app import audit, people
 from app.api_body import JsonRoute
+from app.api_errors import may_fail
 from app.api_sources import Limit  # noqa: TC001 -- FastAPI resolves annotations at run time
 from app.auth import MayAdminister, PartsHere  # noqa: TC001 -- FastAPI resolves annotations at run time
 from app.errors import BadRequest
 from app.wire_audit import AuditLineOut, AuditOut
 
+Moment = Annotated[datetime, Field(json_schema_extra={"maxLength": 40})]
+
 router = APIRouter(prefix="/v1", route_class=JsonRoute, tags=["audit"])
 
 
-@router.get("/audit", operation_id="list_audit", summary="Read the audit log")
+@router.get("/audit", operation_id="list_audit", summary="Read the audit log", responses=may_fail(404))
 def list_audit(
     parts: PartsHere,
     who: MayAdminister,
@@ -25,7 +29,7 @@ def list_audit(
         str | None, Query(max_length=255, description="Name of who did it, or whom it concerns.")
     ] = None,
     action: Annotated[str | None, Query(max_length=32, description="An action, or its first word.")] = None,
-    since: Annotated[datetime | None, Query(description="With its time zone.")] = None,
+    since: Annotated[Moment | None, Query(description="With its time zone.")] = None,
     after: Annotated[int, Query(ge=0, lt=2**63, description="Only lines with a higher number.")] = 0,
     limit: Limit = 100,
 ) -> AuditOut:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
 
@@ -36,7 +37,7 @@ router = APIRouter(prefix="/v1")
 #: The name of a document in its source: only a label, never a path on this machine.
 Uri = Annotated[str, Path(max_length=URI_CHARS, description="The document's name in its source; may hold slashes.")]
 Readers = Annotated[
-    list[str] | None,
+    list[Annotated[str, Field(max_length=511)]] | None,
     Query(
         max_length=1000,
         description="Names of who may read it, of those who may read the source: `name`, or `issuer|name`. None: all "

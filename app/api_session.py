@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse
 
 from app import audit, sessions, sign_in
 from app.api_body import JsonRoute
+from app.api_errors import may_fail
 from app.auth import MayRead, PartsHere, parts_of, session_cookie, session_secret
 from app.errors import Forbidden, NotFound, SignInFailed
 from app.wire_session import FirstAdminIn, SessionOut
@@ -47,7 +48,7 @@ def _is_https(request: Request) -> bool:
     summary="Sign in",
     status_code=303,
     response_class=RedirectResponse,
-    responses={303: {"description": "To the identity provider."}},
+    responses={303: {"description": "To the identity provider."}, **may_fail(404, 502)},
 )
 def begin_sign_in(
     request: Request, return_to: Annotated[str, Query(max_length=1000, description="Path to come back to.")] = "/"
@@ -74,7 +75,10 @@ def begin_sign_in(
     summary="Come back from the identity provider",
     status_code=303,
     response_class=RedirectResponse,
-    responses={303: {"description": "To where the visit began, with the session's cookie."}},
+    responses={
+        303: {"description": "To where the visit began, with the session's cookie."},
+        **may_fail(401, 404, 502),
+    },
 )
 def finish_sign_in(
     request: Request,

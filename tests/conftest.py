@@ -8,6 +8,7 @@ import shutil
 import hypothesis
 import pytest
 import pytest_socket
+import structlog
 from sqlalchemy import make_url
 
 from app.settings import AppSettings
@@ -38,6 +39,20 @@ def no_network(request):
         pytest_socket.socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True)
     else:
         pytest_socket.disable_socket(allow_unix_socket=True)  # event loops talk to themselves through one
+
+
+@pytest.fixture
+def log_lines(caplog):
+    """Return a function for the lines logged so far, as dictionaries; a test before may have configured the logs."""
+    with structlog.testing.capture_logs() as captured:
+
+        def lines():
+            through_logging = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+            return [
+                line | {"level": line.get("level", line.get("log_level"))} for line in (*captured, *through_logging)
+            ]
+
+        yield lines
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import structlog
 from sqlalchemy import update
 
 from app import people
@@ -175,7 +174,7 @@ def shift(path):
     (path / "manifest.json").write_text(json.dumps(manifest))
 
 
-def test_a_generation_that_leaks_is_put_aside_and_the_older_one_answers(company, home):
+def test_a_generation_that_leaks_is_put_aside_and_the_older_one_answers(company, home, log_lines):
     index = company.index()
     index.publish()
     company.put("new.md", "secret merger", acl_id=1)
@@ -184,11 +183,10 @@ def test_a_generation_that_leaks_is_put_aside_and_the_older_one_answers(company,
     newest = max(home.iterdir(), key=lambda path: path.name)
     shift(newest)
 
-    with structlog.testing.capture_logs() as lines:
-        other = company.index()
-        assert answers(company, other, QUESTIONS) == expected
+    other = company.index()
+    assert answers(company, other, QUESTIONS) == expected
 
-    [alarm] = [line for line in lines if line["log_level"] == "error"]
+    [alarm] = [line for line in log_lines() if line["level"] == "error"]
     assert (alarm["action"], alarm["generation"]) == ("permission_leak", newest.name)
     assert other.leak is not None
     assert other.snapshot().generation.path != newest

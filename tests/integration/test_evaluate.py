@@ -105,7 +105,7 @@ def test_an_unknown_document_is_told_and_not_counted_as_not_found(parts):
 
 
 def test_a_document_that_the_scope_may_not_read_is_unknown(parts):
-    scope = replace(local_scope(parts.catalog), acl_ids=frozenset())
+    scope = replace(local_scope(parts.catalog), principal_id=99, acl_ids=frozenset())
 
     with pytest.raises(BadRequest, match="Every question failed; the first one: NoIndexYet"):
         evaluate(SET, scope, parts, specialist=DEFAULT)

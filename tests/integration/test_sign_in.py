@@ -11,7 +11,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 from sqlalchemy import select, update
 
-from app import sessions, sign_in
+from app import audit, sessions, sign_in
 from app.cli_serve import first_admin_token
 from app.identity_provider import IdentityProvider
 from app.tables import SessionRow
@@ -51,6 +51,13 @@ def sign_in_as(company, provider, subject="u1", **claims):
 def known(company):
     with company.parts.catalog.reading() as session:
         return {p.name: p for p in principals.principals(session) if p.issuer == ISSUER}
+
+
+def recorded(company):
+    """The actions in the audit log of those who signed in."""
+    with company.parts.catalog.reading() as session:
+        ours = {p.id for p in known(company).values()}
+        return [line.action for line in audit.lines(session) if line.principal_id in ours]
 
 
 def csrf(company):
@@ -395,6 +402,7 @@ def test_who_signs_out_is_out_and_the_cookie_opens_nothing_more(company, provide
 
     company.http.cookies.set(COOKIE, cookie)
     assert company.http.get("/v1/sources").status_code == 401
+    assert recorded(company) == ["session.begin", "session.end"]
 
 
 @pytest.mark.parametrize(
@@ -462,6 +470,7 @@ def test_the_first_admin_is_who_signed_in_and_has_the_servers_token_and_nobody_a
     assert company.http.post("/v1/first-admin", json={"token": "x"}, headers=csrf(company)).status_code == 403
     assert company.http.post("/v1/first-admin", json={"token": token}, headers=csrf(company)).status_code == 204
     assert company.http.get("/v1/session").json()["role"] == "admin"
+    assert recorded(company) == ["session.begin", "principal.role"]
 
     assert first_admin_token(company.parts) is None
     sign_in_as(company, provider, "u2")
