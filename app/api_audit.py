@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 -- FastAPI resolves annotations at run time
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query

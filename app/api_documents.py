@@ -39,7 +39,7 @@ Uri = Annotated[str, Path(max_length=URI_CHARS, description="The document's name
 Readers = Annotated[
     list[Annotated[str, Field(max_length=511)]] | None,
     Query(
-        max_length=1000,
+        max_length=50,  # more would not fit into an address; name a group
         description="Names of who may read it, of those who may read the source: `name`, or `issuer|name`. None: all "
         "of them; one empty name: nobody. A name that is not known counts for nobody.",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import Any
 
 import hypothesis
 import pytest
@@ -47,8 +48,9 @@ def log_lines(caplog):
     with structlog.testing.capture_logs() as captured:
 
         def lines():
-            through_logging = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
-            return [
+            found: list[dict[str, Any]] = [dict(line) for line in captured]
+            found += [dict(record.msg) for record in caplog.records if isinstance(record.msg, dict)]
+            return [line | {"level": line.get("level", line.get("log_level"))} for line in found]
                 line | {"level": line.get("level", line.get("log_level"))} for line in (*captured, *through_logging)
             ]
 

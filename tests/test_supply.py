@@ -1,4 +1,4 @@
-"""What is installed with the program: no version with a fault that we know of, and no licence that a company cannot take.
+"""What is installed with the program: no fault that we know of, and no licence that a company cannot take.
 
 ``make audit`` asks the public database of advisories as well; this test needs no network.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import PackageNotFoundError, distribution
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -23,9 +24,10 @@ FLOORS = {
     "pillow": "12.0.0",
     "transformers": "5.0.0",
 }
-#: Licences that let a company use, change and hand on the program. MPL and LGPL ask for the sources of their own files only.
+#: Licences that let a company use, change and hand on the program; MPL and LGPL ask for their own files' sources only.
 TAKEN = re.compile(
-    r"\b(MIT|BSD|0BSD|Apache|ISC|PSF|Python Software Foundation|MPL|Mozilla|LGPL|Lesser General|HPND|CMU|Unlicense|Zlib|CC0)",
+    r"\b(MIT|BSD|0BSD|Apache|ISC|PSF|Python Software Foundation|MPL|Mozilla|LGPL|Lesser General|HPND|CMU|Unlicense|Zlib"
+    r"|CC0)",
     re.IGNORECASE,
 )
 #: Packages whose metadata does not say it, and what their repository says.
@@ -62,7 +64,7 @@ def test_nothing_is_installed_with_a_fault_that_we_know_of(name):
 
 
 def licence_of(name):
-    metadata = distribution(name).metadata
+    metadata: Any = distribution(name).metadata
     classifiers = [c for c in metadata.get_all("Classifier") or () if c.startswith("License ::")]
     return " | ".join([metadata.get("License-Expression") or "", (metadata.get("License") or "")[:200], *classifiers])
 
