@@ -51,8 +51,6 @@ def log_lines(caplog):
             found: list[dict[str, Any]] = [dict(line) for line in captured]
             found += [dict(record.msg) for record in caplog.records if isinstance(record.msg, dict)]
             return [line | {"level": line.get("level", line.get("log_level"))} for line in found]
-                line | {"level": line.get("level", line.get("log_level"))} for line in (*captured, *through_logging)
-            ]
 
         yield lines
 
