@@ -28,7 +28,7 @@ SECONDS = 2.0
 #: Beyond the limit: the pool's own second, and what a busy machine adds.
 GRACE = 8.0
 #: A run of the suite takes this many; METIER_TEST_EXAMPLES may ask for more.
-MUTATIONS = max(600, int(os.environ.get("METIER_TEST_EXAMPLES") or 0))
+MUTATIONS = max(300, int(os.environ.get("METIER_TEST_EXAMPLES") or 0))
 NAMES = max(10_000, 10 * int(os.environ.get("METIER_TEST_EXAMPLES") or 0))
 
 
