@@ -51,6 +51,8 @@ BUSY_TIMEOUT_S = 30
 SCRUB_MS = 1000
 MIGRATION_TIMEOUT_S = 600  # the second of two runners waits for the first
 CONNECT_TIMEOUT_S = 5
+#: A process that stops in the middle of a transaction must not hold PostgreSQL's locks for ever: ours are short.
+IDLE_TRANSACTION_S = 60
 #: "METIER" in ASCII: the advisory lock of whoever migrates a PostgreSQL catalog.
 MIGRATION_LOCK = 0x4D4554494552
 
@@ -209,7 +211,9 @@ def _engine(url: URL, busy_timeout_s: float, *, migrating: bool = False) -> Engi
     """Return an engine; nothing is connected yet."""
     pool: dict[str, Any] = {"poolclass": NullPool} if migrating else {"pool_size": 5, "max_overflow": 27}
     if url.get_backend_name() == "postgresql":
-        defaults = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "metier"}
+        defaults: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "metier"}
+        if not migrating:
+            defaults["options"] = f"-c idle_in_transaction_session_timeout={IDLE_TRANSACTION_S}s"
         arguments = {key: value for key, value in defaults.items() if key not in url.query}
         # The ping finds connections that a restart of the server has cut.
         return create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=arguments, **pool)

@@ -17,7 +17,7 @@ from app.ingest import Synchronizations
 from app.settings import AppSettings
 from app.testing import ScriptedGenerator, WordReader
 from app.wiring import build
-from indexing import runs, schedules
+from indexing import db, runs, schedules
 from indexing.testing import FakeParsers, HashEmbedder
 
 
@@ -26,6 +26,7 @@ def main(database_url: str, data_dir: str, lease_s: str) -> None:
     runs.LEASE_S, runs.BEAT_S = float(lease_s), float(lease_s) / 8
     schedules.FIRST_RETRY, schedules.RETRIES = timedelta(milliseconds=20), 12  # a slow machine loses many leases
     scheduling.LOOK_S = 0.05
+    db.IDLE_TRANSACTION_S = int(float(lease_s))
     settings = AppSettings.load(data_dir=Path(data_dir), database_url=database_url)
     fakes = {
         "embedder": HashEmbedder(),
