@@ -62,6 +62,8 @@ AIMS: dict[str, dict[str, Any]] = {
     "POST /v1/sources": {"kind": "push"},
     "POST /v1/specialists": {"name": "drawn", "sources": [], "askers": []},
     "POST /v1/specialists/{name}/versions": {"sources": []},
+    "PUT /v1/specialists/{name}/access": {"askers": ["everyone"], "curators": [], "audience": "asker"},
+    "PUT /v1/sources/{source_id}/schedule": {"cron": "0 6 * * *", "timezone": "UTC", "quiet": ""},
 }
 
 
@@ -87,6 +89,8 @@ class Interface:
                 present[name] = self.admin("POST", "/v1/sources", json=body).json()["id"]
         stored = self.admin("PUT", f"/v1/sources/{present['handbook']}/documents/leave.md", data=LEAVE.encode())
         run = self.admin("POST", f"/v1/sources/{present['tree']}/sync")
+        for source_id in present.values():
+            self.admin("PUT", f"/v1/sources/{source_id}/schedule", json={"cron": "0 6 * * *"})
         self.admin("POST", "/v1/specialists", json=BOLD)
         made = {"principal": "spare", "permissions": ["ask"]}
         self.ids = {
