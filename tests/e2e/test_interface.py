@@ -120,6 +120,11 @@ class Interface:
 
     def keep_to_the_folder(self, case: Case[Any]) -> None:
         """No folder of this machine becomes a source, but ours."""
+        readers = (case.query or {}).get("readers")
+        if isinstance(readers, list):  # an address of more than 64 KB is refused before it reaches the application
+            case.query["readers"] = [each[:50] if isinstance(each, str) else each for each in readers[:5]]
+        elif isinstance(readers, str):
+            case.query["readers"] = readers[:50]
         if case.operation.label == "POST /v1/sources" and isinstance(case.body, dict):
             place = case.body.get("location")
             if isinstance(place, str) and place.strip() and os.path.isdir(os.path.expanduser(place.split("\0")[0])):  # noqa: PTH111, PTH112
