@@ -83,7 +83,7 @@ def list_sources(parts: PartsHere, who: MayRead) -> SourcesOut:
 )
 def create_source(body: SourceIn, parts: PartsHere, who: MayOperate) -> SourceOut:
     """Add a source, which its maker and the local user may read; nothing is read before its first run."""
-    return SourceOut.of(add_source(parts.catalog, body.name, body.kind, body.location, who.id))
+    return SourceOut.of(add_source(parts.catalog, body.wanted(), who.id))
 
 
 @router.get("/sources/{source_id}", operation_id="get_source", tags=["sources"], summary="Read a source")

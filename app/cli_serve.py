@@ -126,11 +126,11 @@ def quickstart(
     """Index a folder, ask one question, print the cited answer, then serve."""
     from app.cli_ask import show_answer
     from app.cli_show import remark, say
-    from app.places import existing_folder
     from app.specialists import DEFAULT
+    from indexing.sources.folder import existing_folder
 
     settings = load_settings(host=host, port=port)
-    folder, golden = documents_of(existing_folder(str(docs)))
+    folder, golden = documents_of(Path(existing_folder(str(docs))))
     listener = None if no_serve else bound(settings)
     quiet_logs("warning")
     with open_parts(settings) as parts:
@@ -164,7 +164,7 @@ def documents_of(folder: Path) -> tuple[Path, Path | None]:
 
 def source_for(catalog: Catalog, folder: Path) -> SourceRecord:
     """Return the source that reads *folder*, added under the folder's name when there is none."""
-    from app.places import add_source
+    from app.places import NewSource, add_source
     from indexing import store
 
     with catalog.reading() as session:
@@ -175,7 +175,7 @@ def source_for(catalog: Catalog, folder: Path) -> SourceRecord:
     taken = {s.name for s in known}
     wanted = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("-._")[:80] or "documents"
     free = next(name for n in range(1, len(taken) + 2) if (name := wanted if n == 1 else f"{wanted}-{n}") not in taken)
-    return add_source(catalog, free, "folder", str(folder))
+    return add_source(catalog, NewSource(free, "folder", str(folder)))
 
 
 def _index(parts: Parts, folder: Path) -> None:

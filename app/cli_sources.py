@@ -95,19 +95,57 @@ def max_age(
 @sources.command("add")
 def add(
     name: Annotated[str, typer.Argument(help="Short name, shown with each citation.")],
-    location: Annotated[str, typer.Argument(help="Folder; of --kind web an address; nothing for push.")] = "",
-    kind: Annotated[
-        str, typer.Option(help="folder, web (a site), or push: documents come through the REST API.")
-    ] = "folder",
+    location: Annotated[str, typer.Argument(help="A folder; of other kinds, what `metier sources kinds` says.")] = "",
+    kind: Annotated[str, typer.Option(help="What it is: `metier sources kinds` lists them.")] = "folder",
+    option: Annotated[list[str] | None, typer.Option(help="NAME=TEXT, as its kind takes it; may be repeated.")] = None,
+    secret: Annotated[str | None, typer.Option(help="Name of a secret that `metier sources secret` stored.")] = None,
 ) -> None:
     """Add a source. Nothing is read before `metier sync`."""
     from app.cli_show import remark
-    from app.places import add_source
+    from app.errors import BadRequest
+    from app.places import NewSource, add_source
 
+    options = dict(each.split("=", 1) for each in option or () if "=" in each)
+    if len(options) != len(option or ()):
+        raise BadRequest("An option is not NAME=TEXT, or is given twice.", remedy="Write --option branch=main.")
     with open_catalog_only() as catalog:
-        made = add_source(catalog, name, kind, location)
+        made = add_source(catalog, NewSource(name, kind, location, options, secret))
     what = f": {made.location}" if made.location else ""
     remark(f"Added source {made.name}{what}. Run `metier sync {made.name}` to index it.")
+
+
+@sources.command("kinds")
+def kinds(as_json: Json = False) -> None:
+    """List the kinds of source, each with its location, options and secret."""
+    from app.cli_show import print_json, say
+    from indexing.sources import kind_called, kind_names
+
+    found = {name: kind_called(name) for name in kind_names()}
+    if as_json:
+        print_json(
+            [{"name": n, "location": k.about, "options": k.options, "secret": k.secret} for n, k in found.items()]
+        )
+        return
+    for name, kind in found.items():
+        say(f"{name}: {kind.about}")
+        for option, about in kind.options.items():
+            say(f"  --option {option}=…  {about}")
+        if kind.secret:
+            say(f"  --secret NAME  {kind.secret}")
+
+
+@sources.command("secret")
+def secret(name: Annotated[str, typer.Argument(help="Name of the secret, for `metier sources add --secret`.")]) -> None:
+    """Store a password or token for sources, read from the keyboard or from a pipe."""
+    from app.cli_show import remark
+    from app.errors import BadRequest
+    from indexing.secrets import check_secret_name, store_secret
+
+    check_secret_name(name)
+    given = (typer.prompt("Secret", hide_input=True) if sys.stdin.isatty() else sys.stdin.read()).strip()
+    if not given:
+        raise BadRequest("No secret was given.", remedy="Type it, or pipe it in.")
+    remark(f"Stored in {store_secret(load_settings().data_dir, name, given)}; only this user may read it.")
 
 
 @sources.command("remove")

@@ -14,7 +14,6 @@ from app.errors import Conflict
 from indexing import runs
 from indexing.errors import IndexingError
 from indexing.pipeline import Indexing, sync_source
-from indexing.sources import sources_with
 from indexing.tables import LOCAL_PRINCIPAL_ID
 
 if TYPE_CHECKING:
@@ -36,8 +35,7 @@ def indexing_of(parts: Parts, by: int | None = LOCAL_PRINCIPAL_ID) -> Indexing:
     def recorded(session: Session, action: str, number: int) -> None:
         audit.record(session, by, action, number)
 
-    kinds = sources_with(parts.settings)
-    return Indexing(parts.catalog, parts.embedder, parts.parsers, parts.settings, kinds, recorded)
+    return Indexing(parts.catalog, parts.embedder, parts.parsers, parts.settings, recorded=recorded)
 
 
 @dataclass

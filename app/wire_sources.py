@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from app.places import NewSource
 from app.wire import Name, Text, Wire, example
 from indexing.store_lists import is_stale
 
@@ -19,6 +20,8 @@ _SOURCE = {
     "name": "handbook",
     "kind": "folder",
     "location": "/srv/handbook",
+    "options": {},
+    "secret": None,
     "permissions_synced_at": "2026-03-02T09:00:00Z",
     "hidden": False,
 }
@@ -46,10 +49,20 @@ class SourceIn(Wire):
     model_config = example(name="handbook", kind="folder", location="/srv/handbook")
 
     name: Name
-    kind: Literal["folder", "push", "web"] = "folder"
+    kind: Annotated[Text, Field(max_length=32)] = "folder"
     location: Annotated[Text, Field(max_length=4096)] = Field(
         "", description="Of a folder: its absolute path. Of a web site: its address, or its sitemap's."
     )
+    options: Annotated[
+        dict[Annotated[Text, Field(max_length=32)], Annotated[Text, Field(max_length=4096)]], Field(max_length=20)
+    ] = Field({}, description="What its kind may be told, name by name. No secrets.")
+    secret: Annotated[Text, Field(max_length=64)] | None = Field(
+        None, description="The name of the secret that it signs in with: a file on the server, never the secret itself."
+    )
+
+    def wanted(self) -> NewSource:
+        """Return what is asked for."""
+        return NewSource(self.name, self.kind, self.location, self.options, self.secret)
 
 
 class SourceOut(Wire):
@@ -61,6 +74,8 @@ class SourceOut(Wire):
     name: str
     kind: str
     location: str
+    options: dict[str, str]
+    secret: str | None = Field(None, description="The name of the secret that it signs in with.")
     permissions_synced_at: datetime | None = Field(None, description="When its last complete listing began.")
     hidden: bool = Field(
         False, description="Its permissions are too old: until the next run nobody reads its documents."
@@ -74,6 +89,8 @@ class SourceOut(Wire):
             name=record.name,
             kind=record.kind,
             location=record.location,
+            options=dict(record.options),
+            secret=record.secret,
             permissions_synced_at=record.acl_synced_at,
             hidden=is_stale(record.acl_synced_at, record.acl_max_age_minutes),
         )

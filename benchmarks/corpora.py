@@ -19,7 +19,7 @@ from indexing.db import Catalog, migrate, open_catalog
 from indexing.documents import Block, Parsed
 from indexing.errors import EmptyDocument
 from indexing.pipeline import Indexing, sync_source
-from indexing.testing import FakeSource
+from indexing.testing import FakeSource, kinds_of
 
 if TYPE_CHECKING:
     from app.settings import AppSettings
@@ -128,9 +128,7 @@ def indexed(data: EvaluationSet, settings: AppSettings, embedder: Embedder) -> C
     migrate(settings.database)
     catalog = open_catalog(settings.database)
     corpus = FakeSource({i: f"{title}\n{text}" for i, (title, text) in data.documents.items()})
-    indexing = Indexing(
-        catalog, embedder, CorpusParsers(), settings, kinds={"corpus": lambda _record, _catalog: corpus}
-    )
+    indexing = Indexing(catalog, embedder, CorpusParsers(), settings, kinds=kinds_of(corpus=corpus))
     with catalog.transaction() as session:
         for going in runs.going_on(session):
             runs.fail_run(session, going.id)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -36,6 +37,21 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a listing. All parts of a listing together hold each item once, in any order.
+
+    ``checkpoint``, where a source can give one: what to pass to ``Source.pages`` to go on after this part.
+    """
+
+    items: tuple[Item, ...] = ()
+    failures: tuple[Failure, ...] = ()  # entries that were seen and cannot be items: stage "list"
+    notes: tuple[str, ...] = ()  # what was left out on purpose, in plain words: "12 hidden files"
+    complete: bool = True  # False: something of this part could not be looked into, so that absence proves nothing
+    checkpoint: str | None = None
+    issuer: str = "local"  # whose the names of readers are; the same in all parts
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """All that a source holds at one moment. Absence means "gone" only when the listing is complete."""
 
@@ -48,7 +64,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """The catalog's record of one source. ``kind`` is a key of ``indexing.sources.SOURCES``."""
+    """The catalog's record of one source. ``kind`` is one of ``indexing.sources.kind_names``."""
 
     id: int
     name: str
@@ -57,6 +73,8 @@ class SourceRecord:
     acl_id: int
     acl_synced_at: datetime | None = None  # when the last complete listing began
     acl_max_age_minutes: int | None = None  # lists that are older hide its documents; None and 0: never
+    options: Mapping[str, str] = field(default_factory=dict)  # what the kind of source may be told, no secrets
+    secret: str | None = None  # the name of what is in a file of secrets (``indexing.secrets``), never the secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     Resolve = Callable[[str, int], Sequence[str]]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
 _PIECE_BYTES = 1 << 16
 #: Little data may well be compressed a thousandfold; only of more than this is the ratio looked at.
 _RATIO_FROM_BYTES = 1 << 20
@@ -98,17 +99,23 @@ class Outbound:
         *,
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
+        content: bytes = b"",
         stays: Callable[[str], bool] = lambda _url: True,
     ) -> Iterator[Reply]:
         """Yield the answer of *url*, whatever its status, redirects followed as long as *stays* agrees with each.
 
+        *headers* may hold a password: they go to the host of *url* only, not to where it redirects to another one.
         Raises OutboundRefused for an address that may not be asked, and OutboundError for anything that goes wrong,
         also while the body is read.
         """
         deadline = time.monotonic() + self.limits.seconds
         target = parsed_url(url)
+        origin = _origin(target)
         for _ in range(self.limits.redirects + 1):
-            with self._asked_once(method, target, headers or {}, deadline) as reply:
+            sent = {"Content-Length": str(len(content))} if content or method in _WITH_CONTENT else {}
+            if _origin(target) == origin:
+                sent |= headers or {}
+            with self._asked_once(method, target, sent, content, deadline) as reply:
                 following = _redirect(reply)
                 if following is None:
                     yield reply
@@ -117,11 +124,15 @@ class Outbound:
                 raise OutboundRefused(f"{target} leads away, to {following}.", remedy="Add that place itself.")
             if target.scheme == "https" and following.scheme == "http":
                 raise OutboundRefused(f"{target} leads to an unencrypted address.", remedy="Correct it on that server.")
+            if method in _WITH_CONTENT:
+                raise OutboundError(f"{url} answers {method} with a redirect.", remedy="Give its address of now.")
             target = following
         raise OutboundError(f"{url} leads from redirect to redirect.", remedy="Correct it on that server.")
 
     @contextlib.contextmanager
-    def _asked_once(self, method: str, url: httpx.URL, headers: Mapping[str, str], deadline: float) -> Iterator[Reply]:
+    def _asked_once(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes, deadline: float
+    ) -> Iterator[Reply]:
         sent = {
             "Host": url.netloc.decode("ascii"),
             "User-Agent": f"Metier/{metadata.version('metier')}",
@@ -140,6 +151,7 @@ class Outbound:
                     method,
                     httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
                     headers=[(name.encode("ascii"), value.encode("ascii")) for name, value in sent.items()],
+                    content=content,
                     extensions={"timeout": timeout},
                 ) as response,
             ):
@@ -152,6 +164,10 @@ class Outbound:
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context()
+
+
+def _origin(url: httpx.URL) -> tuple[bytes, bytes, int | None]:
+    return url.raw_scheme, url.raw_host, url.port
 
 
 def parsed_url(url: str) -> httpx.URL:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,15 +23,16 @@ from indexing.documents import Progress
 from indexing.errors import CatalogError, IndexingError
 from indexing.exclusive import exclusive_run
 from indexing.item_lists import take_lists, with_lists
+from indexing.listing import listed
 from indexing.push import delete_document, push_document
 from indexing.reading import Reader, hashed, read_ahead
-from indexing.sources import SOURCES, open_source
+from indexing.sources import SourceContext, kind_called, open_source
 from indexing.tables import utc_now
 from indexing.tally import Tally
 from indexing.writing import Cancelled, Prepared, Writer, name_of, prepare, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sqlalchemy.orm import Session
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from indexing.embed import Embedder
     from indexing.reading import Parsers
     from indexing.settings import IndexingSettings
-    from indexing.sources import Source
+    from indexing.sources import Kind, Source
 
     OnProgress = Callable[[Progress], None]
     #: Is told an action and an id, in the transaction that does it.
@@ -66,7 +67,7 @@ def _unrecorded(session: Session, action: str, number: int) -> None:
 
 @dataclass(frozen=True)
 class Indexing:
-    """The pieces that indexing is made of. ``kinds`` says how a source is opened; tests add their own.
+    """The pieces that indexing is made of. ``kinds`` finds a kind of source by its name; tests bring their own.
 
     ``recorded`` is called with "source.sync", "document.push" or "document.delete" and the id of the run or document,
     in the transaction that begins the run or changes the document.
@@ -76,8 +77,12 @@ class Indexing:
     embedder: Embedder
     parsers: Parsers
     settings: IndexingSettings
-    kinds: Mapping[str, Callable[[SourceRecord, Catalog], Source]] = field(default_factory=lambda: SOURCES)
+    kinds: Callable[[str], Kind] = kind_called
     recorded: Recorded = _unrecorded
+
+    def opened(self, source: SourceRecord) -> Source:
+        """Return the source of this record. Raises SourceError."""
+        return open_source(source, SourceContext(self.catalog, self.settings), self.kinds)
 
 
 def _silent(progress: Progress) -> None:
@@ -144,9 +149,9 @@ def _sync(run: _Run, *, confirm_deletions: bool) -> None:
     with indexing.catalog.reading() as session:  # before the listing: what is stored after it is not "gone"
         known = store.known_documents(session, source.id)
         failures = runs.known_failures(session, source.id)
-    opened = open_source(source, indexing.catalog, indexing.kinds)
+    opened = indexing.opened(source)
     began_at = utc_now()
-    listing = opened.listing()
+    listing = listed(opened)
     with indexing.catalog.transaction() as session:  # before anything is read: a revocation does not wait for it
         lists = take_lists(session, source, listing, began_at)
     known = with_lists(known, lists, listing)

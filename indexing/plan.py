@@ -12,8 +12,8 @@ from indexing.compare import compare, moves, pipeline_of, refuse_shrunk, rename_
 from indexing.documents import SyncPlan
 from indexing.errors import SourceShrunk
 from indexing.item_lists import hidden
+from indexing.listing import listed
 from indexing.reading import Reader, hashed
-from indexing.sources import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,8 +42,8 @@ def _plan(indexing: Indexing, source: SourceRecord, scope: Scope | None) -> Sync
     with indexing.catalog.reading() as session:
         known = store.known_documents(session, source.id)
         failures = runs.known_failures(session, source.id)
-    opened = open_source(source, indexing.catalog, indexing.kinds)
-    listing = opened.listing()
+    opened = indexing.opened(source)
+    listing = listed(opened)
     if scope is not None:
         listing, known, failures = _shown(indexing, scope, listing, known, failures)
     work = compare(listing, known, failures, pipeline)

@@ -15,7 +15,6 @@ from indexing.errors import PARSE_ERRORS, ItemUnreadable, ParseError, ParseLimit
 from indexing.item_lists import own_list
 from indexing.principals import LOCAL
 from indexing.reading import Reader, read_bytes
-from indexing.sources import open_source
 from indexing.tables import utc_now
 from indexing.writing import Writer, embed_missing, is_current, prepare, store_prepared, swept
 
@@ -73,7 +72,7 @@ def _pushed(
     known = {one.uri: one for one in (document, *attached) if one}
     writer = Writer(indexing.catalog, indexing.embedder, source, pipeline, None, attachments_of(known), failures)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as workdir:
-        opened = open_source(source, indexing.catalog, indexing.kinds)
+        opened = indexing.opened(source)
         reader = Reader(opened, indexing.parsers, indexing.settings, pipeline, known, {}, Path(workdir))
         prepared = prepare(writer, read_bytes(reader, raw))
     if (failure := prepared.reading.failure) is not None:

@@ -105,6 +105,12 @@ class IndexingSettings(BaseSettings):
         return f"sqlite:///{self.data_dir / 'catalog.db'}"
 
     @property
+    def secret_folders(self) -> tuple[Path, ...]:
+        """The folders of the secrets of sources: ``indexing/secrets.py``."""
+        given = os.environ.get(SECRETS_DIR)
+        return (self.data_dir / "secrets", *([Path(given)] if given else []))
+
+    @property
     def cache_dir(self) -> Path:
         """The folder of index generations: may be deleted at any time."""
         return self.data_dir / "cache"

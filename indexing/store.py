@@ -101,14 +101,24 @@ _KNOWN_COLUMNS = (
 # --- sources --------------------------------------------------------------------------------------------------
 
 
-def add_source(session: Session, name: str, kind: str, location: str, acl_id: int = LOCAL_ACL_ID) -> SourceRecord:
+def add_source(
+    session: Session,
+    name: str,
+    kind: str,
+    location: str,
+    acl_id: int = LOCAL_ACL_ID,
+    *,
+    options: Mapping[str, str] | None = None,
+    secret: str | None = None,
+) -> SourceRecord:
     """Return the new source. Raises CatalogError when the name is taken."""
     changelog.lock(session)
     if source_named(session, name) is not None:
         raise CatalogError(f"There is a source named {name!r} already.", remedy="Choose another name.")
     row = {"name": name, "kind": kind, "location": location, "acl_id": acl_id, "created_at": utc_now()}
+    row |= {"options": dict(options or {}), "secret": secret}
     source_id = session.execute(insert(SOURCE).values(row).returning(SOURCE.c.id)).scalar_one()
-    return SourceRecord(source_id, name, kind, location, acl_id)
+    return SourceRecord(source_id, name, kind, location, acl_id, options=dict(options or {}), secret=secret)
 
 
 def sources(session: Session) -> list[SourceRecord]:

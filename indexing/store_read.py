@@ -39,6 +39,8 @@ SOURCE_COLUMNS = (
     SOURCE.c.acl_id,
     SOURCE.c.acl_synced_at,
     SOURCE.c.acl_max_age_minutes,
+    SOURCE.c.options,
+    SOURCE.c.secret,
 )
 
 

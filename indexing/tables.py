@@ -162,7 +162,7 @@ class SourceRow(Table):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     name: Mapped[str] = mapped_column(String(100), unique=True)
-    kind: Mapped[str] = mapped_column(String(32))  # a key of indexing.sources.SOURCES
+    kind: Mapped[str] = mapped_column(String(32))  # indexing.sources.kind_names
     location: Mapped[str] = mapped_column(default="")  # of a folder: its absolute path
     acl_id: Mapped[int] = mapped_column(ForeignKey("acl.id"), default=LOCAL_ACL_ID)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
@@ -170,6 +170,8 @@ class SourceRow(Table):
     acl_max_age_minutes: Mapped[int | None] = mapped_column(
         Integer
     )  # older: its documents are hidden; 0: never; None: not chosen
+    options: Mapped[dict[str, Any]] = mapped_column(default=dict)  # names → texts, as its kind takes them
+    secret: Mapped[str | None] = mapped_column(String(64))  # the name of one: indexing.secrets
 
 
 class DocumentRow(Table):

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from indexing.documents import Block, Item, Listing, Parsed, RawDocument
+from indexing.documents import Block, Item, Page, Parsed, RawDocument
 from indexing.errors import EmptyDocument, ItemUnreadable, UnsupportedFormat
 from indexing.sentences import words
+from indexing.sources import Kind, kind_called
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
+
+    from indexing.sources import Source
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
@@ -82,7 +85,7 @@ class FakeSource:
         self.fetched: list[str] = []
         self.unreadable: set[str] = set()
         self.complete = True
-        self.error: Exception | None = None  # raised by listing()
+        self.error: Exception | None = None  # raised by pages()
         self.notes: tuple[str, ...] = ()
         self.issuer = "local"  # of the names of readers
         self.readers: dict[str, tuple[str, ...]] = {}  # by uri; one that is not here has no list of its own
@@ -106,15 +109,15 @@ class FakeSource:
         """Make *uri* gone and its bytes appear at *new_uri*, with the same version tag."""
         self._files[new_uri] = self._files.pop(uri)
 
-    def listing(self) -> Listing:
-        """Return all items, sorted by uri."""
+    def pages(self, checkpoint: str | None) -> Iterator[Page]:  # noqa: ARG002 -- it has one
+        """Yield all items."""
         if self.error is not None:
             raise self.error
         items = tuple(
             Item(uri, f"v{version}", size_bytes=len(content), readers=self.readers.get(uri))
             for uri, (version, content) in sorted(self._files.items())
         )
-        return Listing(items, complete=self.complete, notes=self.notes, issuer=self.issuer)
+        yield Page(items, complete=self.complete, notes=self.notes, issuer=self.issuer)
 
     def fetch(self, item: Item, into: Path) -> RawDocument:
         """Write the item's bytes of this moment into the directory *into*."""
@@ -127,6 +130,15 @@ class FakeSource:
         path.write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
         return RawDocument(item.uri, path, digest, len(content), version_tag=f"v{version}")
+
+
+def kinds_of(**sources: Source) -> Callable[[str], Kind]:
+    """Return what finds a kind of source by its name: *sources*, each by the name of its kind, and all others."""
+
+    def found(name: str) -> Kind:
+        return Kind(lambda _record, _context: sources[name]) if name in sources else kind_called(name)
+
+    return found
 
 
 @dataclass

@@ -81,7 +81,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "app.sessions",
     ),
     "starlette": ("app.api", "app.server", "app.stream", "app.auth", "app.openai_api", "app.problems"),
-    "tenacity": ("indexing.sources.web",),
+    "tenacity": ("indexing.sources.rest", "indexing.sources.web"),
     "tantivy": ("indexing.keywords",),
     "torch": (
         "indexing.deltas",

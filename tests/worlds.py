@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from indexing import runs, store
 from indexing.access import authorise
 from indexing.pipeline import Indexing, sync_source
-from indexing.sources import SOURCES
 from indexing.tables import LOCAL_PRINCIPAL_ID
-from indexing.testing import FakeParsers, FakeSource, HashEmbedder
+from indexing.testing import FakeParsers, FakeSource, HashEmbedder, kinds_of
 
 if TYPE_CHECKING:
     from indexing.db import Catalog
@@ -35,8 +34,7 @@ class World:
 
     @property
     def indexing(self):
-        kinds = {**SOURCES, "fake": lambda record, catalog: self.files}
-        return Indexing(self.catalog, self.embedder, self.parsers, self.settings, kinds)
+        return Indexing(self.catalog, self.embedder, self.parsers, self.settings, kinds_of(fake=self.files))
 
     def sync(self, **options):
         return sync_source(self.indexing, self.source, **options)

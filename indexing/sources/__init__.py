@@ -1,22 +1,29 @@
-"""Where documents come from. A new kind of source is one file here and one line in ``SOURCES``."""
+"""Where documents come from. A new kind of source is one file here and one line in ``BUILT_IN``.
+
+A package of somebody else adds one by an entry point of the group ``metier.sources``: its name is the kind, and it
+leads to a ``Kind``. docs/write-a-source.md has a worked example.
+"""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+import pkgutil
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Protocol
 
 from indexing.errors import SourceError
-from indexing.sources.folder import FolderSource
-from indexing.sources.push import PushSource
-from indexing.sources.web import WebSource
+from indexing.secrets import read_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from indexing.db import Catalog
-    from indexing.documents import Item, Listing, RawDocument, SourceRecord
+    from indexing.documents import Item, Page, RawDocument, SourceRecord
     from indexing.settings import IndexingSettings
+
+GROUP = "metier.sources"
 
 
 class Source(Protocol):
@@ -25,11 +32,12 @@ class Source(Protocol):
     Both methods may be called from several threads, ``fetch`` at the same time for different items.
     """
 
-    def listing(self) -> Listing:
-        """Return everything the source holds now.
+    def pages(self, checkpoint: str | None) -> Iterator[Page]:
+        """Yield everything the source holds now, in parts, so that a long listing needs little memory.
 
-        What could not be looked into makes the listing incomplete, so that nothing is deleted for it.
-        Raises SourceError (SourceMissing) when it cannot be listed at all.
+        *checkpoint* is that of an earlier listing's last part which was taken in: what came before it need not be
+        listed again. What could not be looked into makes its part incomplete, so that nothing is deleted for it.
+        Raises SourceError (SourceMissing) when it cannot be listed at all, or no further.
         """
         ...
 
@@ -41,30 +49,75 @@ class Source(Protocol):
         ...
 
 
-#: kind → how to open a source of that kind.
-SOURCES: Mapping[str, Callable[[SourceRecord, Catalog], Source]] = {
-    "folder": FolderSource.opened,
-    "push": PushSource.opened,
-    "web": WebSource.opened,
+@dataclass(frozen=True, slots=True)
+class SourceContext:
+    """What a source may use."""
+
+    catalog: Catalog
+    settings: IndexingSettings
+
+    def secret(self, record: SourceRecord) -> str:
+        """Return the secret of the source; "" when it names none. Raises SourceError when it cannot be read."""
+        return read_secret(self.settings.secret_folders, record.secret) if record.secret else ""
+
+
+def _as_given(location: str) -> str:
+    return location
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of source.
+
+    ``opened`` returns the source of a record and asks nothing yet. ``location`` returns a location as it is to be
+    stored, and raises SourceError for one that cannot be used; it asks nothing over the network.
+    """
+
+    opened: Callable[[SourceRecord, SourceContext], Source]
+    location: Callable[[str], str] = _as_given
+    about: str = ""  # what the location is, in one line
+    options: Mapping[str, str] = field(default_factory=dict)  # name → what it is for, in one line
+    secret: str = ""  # what its secret is, in one line; "" when it takes none
+
+
+#: kind → where its ``Kind`` is. Read when it is used: a source loads its libraries then.
+BUILT_IN: Mapping[str, str] = {
+    "folder": "indexing.sources.folder:FOLDER",
+    "push": "indexing.sources.push:PUSH",
+    "web": "indexing.sources.web:WEB",
 }
 
 
-def sources_with(settings: IndexingSettings) -> Mapping[str, Callable[[SourceRecord, Catalog], Source]]:
-    """Return ``SOURCES`` with those that read the network held to *settings*."""
-    return {**SOURCES, "web": partial(WebSource.opened, settings=settings)}
+@cache
+def kind_names() -> tuple[str, ...]:
+    """Return the kinds that can be used, sorted."""
+    return tuple(sorted({*BUILT_IN, *(found.name for found in metadata.entry_points(group=GROUP))}))
 
 
-def open_source(
-    record: SourceRecord,
-    catalog: Catalog,
-    kinds: Mapping[str, Callable[[SourceRecord, Catalog], Source]] = SOURCES,
-) -> Source:
-    """Return the source of *record*. Raises SourceError for a kind that this version does not know."""
-    try:
-        opened = kinds[record.kind]
-    except KeyError as exc:
-        raise SourceError(
-            f"Source {record.name} is of the kind {record.kind!r}, which this version does not know.",
-            remedy=f"Known kinds: {', '.join(sorted(kinds))}.",
-        ) from exc
-    return opened(record, catalog)
+@cache
+def kind_called(name: str) -> Kind:
+    """Return the kind of source called *name*. Raises SourceError for one that is not known, or cannot be loaded."""
+    if name in BUILT_IN:
+        found: Any = pkgutil.resolve_name(BUILT_IN[name])
+    else:
+        try:
+            (entry,) = metadata.entry_points(group=GROUP, name=name)
+        except ValueError as exc:
+            raise SourceError(
+                f"There is no kind of source called {name!r}.", remedy=f"Known kinds: {', '.join(kind_names())}."
+            ) from exc
+        try:
+            found = entry.load()
+        except (ImportError, AttributeError) as exc:
+            raise SourceError(
+                f"The kind of source {name!r} cannot be loaded from {entry.value}: {exc}.",
+                remedy="Install the package that brings it anew, or remove it.",
+            ) from exc
+    if not isinstance(found, Kind):
+        raise SourceError(f"The kind of source {name!r} is no indexing.sources.Kind.", remedy="Correct its package.")
+    return found
+
+
+def open_source(record: SourceRecord, context: SourceContext, kinds: Callable[[str], Kind] = kind_called) -> Source:
+    """Return the source of *record*. Raises SourceError for a kind that is not known, or a secret that is not there."""
+    return kinds(record.kind).opened(record, context)

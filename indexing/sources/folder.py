@@ -23,20 +23,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from indexing.documents import Failure, Item, Listing, RawDocument
+from indexing.documents import Failure, Item, Page, RawDocument
 from indexing.errors import ItemUnreadable, SourceError, SourceMissing
+from indexing.sources import Kind
 from indexing.sources.folder_access import ACCESS_FILE, readers_of
 from indexing.sources.private import private_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from indexing.db import Catalog
     from indexing.documents import SourceRecord
+    from indexing.sources import SourceContext
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Non-blocking: opening a FIFO that took a file's place must not hang.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_PAGE_ITEMS = 1000
 _COPY_BYTES = 1 << 20
 _COPY_ATTEMPTS = 4
 #: Time stamps have the grain of the kernel's clock tick (4 ms or 10 ms): two writes within one look like one.
@@ -54,18 +56,16 @@ class FolderSource:
         self._root = root
 
     @classmethod
-    def opened(cls, record: SourceRecord, catalog: Catalog) -> Self:  # noqa: ARG003 -- as all kinds of source
+    def opened(cls, record: SourceRecord, context: SourceContext) -> Self:  # noqa: ARG003 -- as all kinds of source
         """Return the source that *record* describes: its location is the folder's path."""
         return cls(Path(record.location))
 
-    def listing(self) -> Listing:
-        """Return all files, sorted by uri, at the cost of one stat each.
+    def pages(self, checkpoint: str | None) -> Iterator[Page]:  # noqa: ARG002 -- listing anew is quick
+        """Yield all files, a page for each folder or few, at the cost of one stat each.
 
-        A sub-folder that cannot be looked into makes the listing incomplete. Raises SourceMissing for the root.
+        A sub-folder that cannot be looked into makes its page incomplete. Raises SourceMissing for the root.
         """
         items: list[Item] = []
-        failures: list[Failure] = []
-        misunderstood: list[Failure] = []  # files that say who may read: what they are about is listed all the same
         skipped = _Skipped()
         with self._opened_root() as root:
             pending: list[_Folder] = [_Folder((), None)]
@@ -74,16 +74,18 @@ class FolderSource:
                 try:
                     with _opened(root, parts, _DIRECTORY) as folder, os.scandir(folder) as entries:
                         readers, wrong = readers_of(folder, uri_of((*parts, ACCESS_FILE)), readers)
-                        misunderstood.extend(wrong)
+                        if wrong:  # a file that says who may read: what it is about is listed all the same
+                            yield Page(failures=tuple(wrong))
                         for entry in entries:
                             _sort_entry(entry, _Folder(parts, readers), items, pending, skipped)
                 except OSError as exc:
                     if parts and exc.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
                         continue  # it was removed, or replaced, while we listed: it is gone
-                    failures.append(_unlistable(uri_of(parts), readers, exc))
-        items.sort(key=lambda item: item.uri)
-        every = (*failures, *misunderstood)
-        return Listing(tuple(items), complete=not failures, failures=every, notes=skipped.notes())
+                    yield Page(failures=(_unlistable(uri_of(parts), readers, exc),), complete=False)
+                if len(items) >= _PAGE_ITEMS:
+                    yield Page(tuple(items))
+                    items = []
+        yield Page(tuple(items), notes=skipped.notes())
 
     def fetch(self, item: Item, into: Path) -> RawDocument:
         """Copy the file to ``into / "content"``; a file that changes meanwhile is copied again.
@@ -272,3 +274,17 @@ def _unlistable(uri: str, readers: tuple[str, ...] | None, exc: OSError) -> Fail
         error=type(exc).__name__,
         readers=readers,
     )
+
+
+def existing_folder(location: str) -> str:
+    """Return *location* as an absolute path. Raises SourceMissing when it is not a folder that can be read."""
+    try:
+        folder = Path(location).expanduser().resolve()
+        if location.strip() and folder.is_dir():
+            return str(folder)
+    except (OSError, RuntimeError, ValueError) as exc:  # a loop of links, a name with NUL, an unknown user
+        raise SourceMissing(f"The folder {location!r} cannot be used: {exc}.", remedy="Check the path.") from exc
+    raise SourceMissing(f"There is no folder {location or '(empty path)'}.", remedy="Check the path, or create it.")
+
+
+FOLDER = Kind(FolderSource.opened, existing_folder, "a folder of this machine")

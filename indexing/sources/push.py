@@ -6,15 +6,18 @@ import hashlib
 from typing import TYPE_CHECKING, Self
 
 from indexing import store
-from indexing.documents import Listing, RawDocument
+from indexing.documents import Page, RawDocument
 from indexing.errors import ItemUnreadable
+from indexing.sources import Kind
 from indexing.sources.private import private_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from indexing.db import Catalog
     from indexing.documents import Item, SourceRecord
+    from indexing.sources import SourceContext
 
 
 class PushSource:
@@ -26,14 +29,15 @@ class PushSource:
         self._catalog = catalog
 
     @classmethod
-    def opened(cls, record: SourceRecord, catalog: Catalog) -> Self:
+    def opened(cls, record: SourceRecord, context: SourceContext) -> Self:
         """Return the source that *record* describes."""
-        return cls(record.id, catalog)
+        return cls(record.id, context.catalog)
 
-    def listing(self) -> Listing:
-        """Return everything that was pushed and not deleted, sorted by uri."""
+    def pages(self, checkpoint: str | None) -> Iterator[Page]:  # noqa: ARG002 -- one statement lists them all
+        """Yield everything that was pushed and not deleted."""
         with self._catalog.reading() as session:
-            return Listing(tuple(store.originals(session, self._source_id)))
+            items = tuple(store.originals(session, self._source_id))
+        yield Page(items)
 
     def fetch(self, item: Item, into: Path) -> RawDocument:
         """Copy the pushed bytes to ``into / "content"``. Raises ItemUnreadable when they were deleted meanwhile."""
@@ -55,3 +59,6 @@ class PushSource:
             version_tag=digest,
             modified_at=item.modified_at,
         )
+
+
+PUSH = Kind(PushSource.opened, about="nothing: documents come through the REST API")

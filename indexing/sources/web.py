@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from indexing.documents import WEB_PAGE, Item, RawDocument
-from indexing.errors import ItemUnreadable, OutboundError, OutboundTooLong, ParseLimit, SourceError
+from indexing.errors import ItemUnreadable, OutboundError, OutboundRefused, OutboundTooLong, ParseLimit, SourceError
 from indexing.outbound import Outbound, gunzipped
 from indexing.outbound_rules import parse_allowed
+from indexing.sources import Kind
 from indexing.sources.private import private_file
 from indexing.sources.sitemap import ROBOTS_BYTES, SITEMAP_BYTES, Robots, Sitemap, parsed_sitemap
 from indexing.sources.web_crawl import crawled
@@ -37,13 +38,12 @@ from indexing.sources.web_pages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from indexing.db import Catalog
-    from indexing.documents import Listing, SourceRecord
+    from indexing.documents import Page, SourceRecord
     from indexing.outbound import Reply
-    from indexing.settings import IndexingSettings
+    from indexing.sources import SourceContext
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ class WebSource:
         pause_s: float = PAUSE_S,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Remember where to look; nothing is asked before ``listing``. *known*: uri → version tag, as it is stored."""
+        """Remember where to look; nothing is asked before ``pages``. *known*: uri → version tag, as it is stored."""
         self.location = location
         self._outbound = outbound
         self._max_bytes = max_bytes
@@ -96,27 +96,27 @@ class WebSource:
         self._listed: frozenset[str] = frozenset()
 
     @classmethod
-    def opened(cls, record: SourceRecord, catalog: Catalog, settings: IndexingSettings | None = None) -> Self:
-        """Return the source that *record* describes; without *settings*, public addresses only."""
+    def opened(cls, record: SourceRecord, context: SourceContext) -> Self:
+        """Return the source that *record* describes."""
         from indexing import store
 
         def known() -> dict[str, str]:
-            with catalog.reading() as session:
+            with context.catalog.reading() as session:
                 stored = store.known_documents(session, record.id)
             return {uri: document.version_tag for uri, document in stored.items()}
 
-        allowed = parse_allowed(settings.outbound_allow if settings else ())
-        max_bytes = (settings.max_file_mb if settings else _MAX_FILE_MB) << 20
+        allowed = parse_allowed(context.settings.outbound_allow)
+        max_bytes = context.settings.max_file_mb << 20
         return cls(record.location, Outbound(allowed), max_bytes=max_bytes, known=known)
 
-    def listing(self) -> Listing:
-        """Return the pages that the site lists, sorted by uri.
+    def pages(self, checkpoint: str | None) -> Iterator[Page]:  # noqa: ARG002 -- a sitemap is read anew
+        """Yield the pages that the site lists.
 
         Raises SourceError when its robots.txt or each of its sitemaps cannot be read, or when it stopped answering.
         """
         found = crawled(self, canonical(self.location), self._known())
         self._listed = frozenset(item.uri for item in found.items)
-        return found
+        yield found
 
     def fetch(self, item: Item, into: Path) -> RawDocument:
         """Download the page to ``into / "content"``.
@@ -286,3 +286,15 @@ def _unpacked(content: bytes, url: str) -> bytes:
         if len(unpacked) > SITEMAP_BYTES:
             raise OutboundTooLong(f"The sitemap {url} has more than {SITEMAP_BYTES >> 20} MB.")
     return bytes(unpacked)
+
+
+def web_address(location: str) -> str:
+    """Return *location* as the address of a web source. Raises OutboundRefused; nothing is asked over the network."""
+    try:
+        return canonical(location.strip())
+    except OutboundRefused as exc:
+        remedy = "Give an address such as https://docs.example.com/sitemap.xml."
+        raise OutboundRefused(exc.message, remedy=remedy) from exc
+
+
+WEB = Kind(WebSource.opened, web_address, "the address of a site, of its sitemap, or of a page")

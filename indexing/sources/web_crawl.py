@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from indexing.documents import Failure, Item, Listing
+from indexing.documents import Failure, Item, Page
 from indexing.errors import IndexingError, OutboundRefused, SourceError
 from indexing.outbound import joined_url
 from indexing.sources.sitemap import SITEMAP_ENTRIES
@@ -26,10 +26,10 @@ _SITEMAP_FILES = 1000
 _GIVE_UP_AFTER = 5
 _URI_CHARACTERS = 1024
 
-Page = tuple[str, "datetime | None"]
+Address = tuple[str, "datetime | None"]
 
 
-def crawled(site: WebSource, location: str, known: Mapping[str, str]) -> Listing:
+def crawled(site: WebSource, location: str, known: Mapping[str, str]) -> Page:
     """Return the pages of *site* at *location*. *known*: uri → version tag, as it is stored. Raises SourceError."""
     robots = site.robots()
     crawl = _Crawl(site, robots, known)
@@ -37,7 +37,7 @@ def crawled(site: WebSource, location: str, known: Mapping[str, str]) -> Listing
         crawl.add(url, lastmod)
     items = tuple(sorted(crawl.items.values(), key=lambda item: item.uri))
     notes = [f"{count} {what} left out" for what, count in sorted(crawl.left_out.items())]
-    return Listing(items, complete=not crawl.failures, failures=tuple(crawl.failures), notes=tuple(notes))
+    return Page(items, complete=not crawl.failures, failures=tuple(crawl.failures), notes=tuple(notes))
 
 
 @dataclass
@@ -53,7 +53,7 @@ class _Crawl:
     seen: set[str] = field(default_factory=set)
     failed_in_row: int = 0
 
-    def pages(self, location: str) -> Iterator[Page]:
+    def pages(self, location: str) -> Iterator[Address]:
         """Yield the pages that *location* stands for."""
         parts = urlsplit(location)
         if parts.path == "/" and not parts.query:
@@ -62,11 +62,11 @@ class _Crawl:
             return self._listed((location,))
         return iter(((location, None),))
 
-    def _listed(self, sitemaps: tuple[str, ...]) -> Iterator[Page]:
+    def _listed(self, sitemaps: tuple[str, ...]) -> Iterator[Address]:
         """Yield the pages of *sitemaps* and of those that they list. Raises SourceError when none can be read."""
         waiting = [(url, 0) for url in sitemaps]
         asked: set[str] = set()
-        pages: list[Page] = []
+        pages: list[Address] = []
         first: SourceError | None = None
         read = 0
         while waiting:

@@ -1,114 +1,38 @@
-"""What every kind of source promises, the fake included."""
+"""What every kind of source promises, the fake included: one suite, on a real server of each kind."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import re
-from urllib.parse import quote
 
 import pytest
 
-from indexing import store
-from indexing.documents import OriginalContent
-from indexing.errors import ItemUnreadable, SourceError
-from indexing.outbound import Outbound
-from indexing.outbound_rules import parse_allowed
-from indexing.sources import SOURCES, open_source
-from indexing.sources.web import WebSource
-from indexing.testing import FakeSource
-from tests.webs import serving
+from indexing import principals, store
+from indexing.errors import IndexingError, ItemUnreadable, SourceError
+from indexing.listing import listed
+from indexing.pipeline import Indexing, sync_source
+from indexing.sources import BUILT_IN, SourceContext, open_source
+from indexing.testing import FakeParsers, HashEmbedder, kinds_of
+from tests.sources.fake import Fake
+from tests.sources.folder import Folder
+from tests.sources.push import Push
+from tests.sources.web import Web
 
-pytestmark = pytest.mark.network  # of the web source
+pytestmark = pytest.mark.network
 
-
-class Place:
-    """A source that is written to by the test. Most kinds take names as they are, and know sizes."""
-
-    knows_sizes = True
-
-    def __init__(self, catalog, tmp_path, resources):
-        pass
-
-    def uri(self, name):
-        return name
+PLACES = [
+    Folder,
+    Push,
+    Web,
+    Fake,
+]
 
 
-class Folder(Place):
-    kind = "folder"
-
-    def __init__(self, catalog, tmp_path, resources):
-        self.root = tmp_path / "root"
-        self.root.mkdir()
-        with catalog.transaction() as session:
-            self.record = store.add_source(session, "s", "folder", str(self.root))
-        self.source = open_source(self.record, catalog)
-
-    def write(self, uri, content):
-        path = self.root / uri
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-
-    def remove(self, uri):
-        (self.root / uri).unlink()
-
-
-class Push(Place):
-    kind = "push"
-
-    def __init__(self, catalog, tmp_path, resources):
-        self.catalog = catalog
-        with catalog.transaction() as session:
-            self.record = store.add_source(session, "s", "push", "")
-        self.source = open_source(self.record, catalog)
-
-    def write(self, uri, content):
-        digest = hashlib.sha256(content).hexdigest()
-        with self.catalog.transaction() as session:
-            store.put_original(session, self.record.id, uri, OriginalContent(content, None, digest))
-
-    def remove(self, uri):
-        with self.catalog.transaction() as session:
-            store.delete_original(session, self.record.id, uri)
-
-
-class Web(Place):
-    kind = "web"
-    knows_sizes = False  # of what is compressed on the way
-
-    def __init__(self, catalog, tmp_path, resources):
-        self.site = resources.enter_context(serving())
-        self.pages = {}
-        self.site.sitemap({})
-        allowed = parse_allowed([f"127.0.0.1:{self.site.port}"])
-        self.source = WebSource(self.site.url, Outbound(allowed), pause_s=0)
-
-    def uri(self, name):
-        return f"{self.site.url}/{quote(name)}"
-
-    def write(self, name, content):
-        self.site.page(f"/{name}", content)
-        self.pages[self.uri(name)] = None
-        self.site.sitemap(self.pages)
-
-    def remove(self, name):
-        del self.site.answers[f"/{name}"]
-        del self.pages[self.uri(name)]
-        self.site.sitemap(self.pages)
-
-
-class Fake(Place):
-    kind = "fake"
-
-    def __init__(self, catalog, tmp_path, resources):
-        self.source = FakeSource()
-        self.write, self.remove = self.source.write, self.source.remove
-
-
-@pytest.fixture(params=[Folder, Push, Web, Fake], ids=lambda kind: kind.kind)
-def place(request, sqlite_catalog, tmp_path):
+@pytest.fixture(params=PLACES, ids=lambda kind: kind.kind)
+def place(request, sqlite_catalog, settings, tmp_path):
     with contextlib.ExitStack() as resources:
-        yield request.param(sqlite_catalog, tmp_path, resources)
+        yield request.param(SourceContext(sqlite_catalog, settings()), tmp_path, resources)
 
 
 @pytest.fixture
@@ -123,29 +47,60 @@ def fetch(place, tmp_path):
     return fetched
 
 
-def item_of(place, uri):
-    return next(item for item in place.source.listing().items if item.uri == place.uri(uri))
+class Kept:
+    """A catalog that is kept equal to the place, by whole runs."""
+
+    def __init__(self, place, catalog, settings):
+        self.catalog, self.place = catalog, place
+        self.indexing = Indexing(
+            catalog, HashEmbedder(), FakeParsers(), settings, kinds_of(**{place.kind: place.source})
+        )
+        with catalog.transaction() as session:
+            found = store.source_named(session, "place")
+            self.record = found or store.add_source(session, "place", place.kind, "")
+
+    def sync(self):
+        return sync_source(self.indexing, self.record)
+
+    def documents(self):
+        with self.catalog.reading() as session:
+            return store.known_documents(session, self.record.id)
+
+    def holds(self, *names):
+        return set(self.documents()) == {self.place.uri(name) for name in names}
+
+
+@pytest.fixture
+def kept(place, sqlite_catalog, settings):
+    return Kept(place, sqlite_catalog, settings())
+
+
+def item_of(place, name):
+    return next(item for item in listed(place.source).items if item.uri == place.uri(name))
 
 
 def test_every_kind_is_tested_here():
-    assert {kind.kind for kind in (Folder, Push, Web)} == set(SOURCES)
+    assert {kind.kind for kind in PLACES} == {*BUILT_IN, "fake"}
+
+
+# --- listing and fetching ------------------------------------------------------------------------------------------
 
 
 def test_an_empty_source_lists_nothing_and_that_is_complete(place):
-    listing = place.source.listing()
+    listing = listed(place.source)
 
     assert (listing.items, listing.complete, listing.failures) == ((), True, ())
 
 
-def test_items_are_listed_once_and_sorted(place):
-    for uri in ("b.txt", "a/x.txt", "é à.txt"):
-        place.write(uri, uri.encode())
+def test_each_document_is_listed_once(place):
+    for name in ("b.txt", "a/x.txt", "é à.txt"):
+        place.write(name, name.encode())
 
-    items = place.source.listing().items
+    items = [item for page in place.source.pages(None) for item in page.items]
 
-    assert [item.uri for item in items] == sorted(place.uri(name) for name in ("a/x.txt", "b.txt", "é à.txt"))
+    assert sorted(item.uri for item in items) == sorted(place.uri(name) for name in ("a/x.txt", "b.txt", "é à.txt"))
     if place.knows_sizes:
-        assert [item.size_bytes for item in items] == [7, 5, 9]
+        assert sorted(item.size_bytes for item in items) == [5, 7, 9]
     assert all(item.modified_at is None or item.modified_at.tzinfo for item in items)
 
 
@@ -164,9 +119,10 @@ def test_fetching_gives_the_bytes_with_their_hash_and_version(place, fetch):
 
     raw = fetch(item)
 
-    assert raw.path.read_bytes() == b"some bytes"
-    assert raw.content_hash == hashlib.sha256(b"some bytes").hexdigest()
-    assert (raw.uri, raw.size_bytes, raw.version_tag) == (place.uri("a"), 10, item.version_tag)
+    content = raw.path.read_bytes()
+    assert place.holds(content, b"some bytes")
+    assert raw.content_hash == hashlib.sha256(content).hexdigest()
+    assert (raw.uri, raw.size_bytes, raw.version_tag) == (place.uri("a"), len(content), item.version_tag)
 
 
 def test_fetching_after_an_edit_gives_the_new_bytes_and_their_own_version(place, fetch):
@@ -176,7 +132,7 @@ def test_fetching_after_an_edit_gives_the_new_bytes_and_their_own_version(place,
 
     raw = fetch(old)
 
-    assert raw.path.read_bytes() == b"newer"
+    assert place.holds(raw.path.read_bytes(), b"newer")
     assert raw.version_tag == item_of(place, "a").version_tag != old.version_tag
 
 
@@ -189,10 +145,95 @@ def test_fetching_what_is_gone_says_so(place, fetch):
         fetch(item)
 
 
-def test_an_unknown_kind_is_an_error_that_names_the_known_ones(sqlite_catalog):
+# --- kept equal by runs --------------------------------------------------------------------------------------------
+
+
+def test_what_is_added_edited_renamed_and_deleted_is_so_in_the_catalog(place, kept):
+    for name in ("a", "b", "c"):
+        place.write(name, f"The text of {name}.".encode())
+    first = kept.sync()
+    assert (first.state, first.added, first.failed) == ("succeeded", 3, 0), first
+    assert kept.holds("a", "b", "c")
+
+    again = kept.sync()
+    assert (again.unchanged + again.touched, again.changed, again.chunks_embedded) == (3, 0, 0)
+
+    place.write("b", b"Another text.")
+    edited = kept.sync()
+    assert (edited.added, edited.changed, edited.deleted) == (0, 1, 0)
+
+    place.rename("a", "z")
+    renamed = kept.sync()
+    assert kept.holds("b", "c", "z")
+    assert (renamed.state, renamed.failed) == ("succeeded", 0)
+    if place.keeps_identity:
+        assert (renamed.added, renamed.deleted) == (0, 0)
+    else:
+        assert renamed.chunks_embedded == 0  # its text was known
+
+    place.remove("c")
+    assert kept.sync().deleted == 1
+    assert kept.holds("b", "z")
+
+
+def test_an_outage_in_the_middle_deletes_nothing_and_is_said(place, kept):
+    for number in range(12):
+        place.write(f"d{number}", f"The text of {number}.".encode())
+    assert kept.sync().added == 12
+    before = kept.documents()
+
+    with place.outage():
+        try:
+            report = kept.sync()
+        except IndexingError as exc:  # the catalog itself is away
+            said = str(exc)
+        else:
+            said = report.error or " ".join(report.notes)
+            assert report.deleted == 0
+    assert said
+    assert kept.documents().keys() == before.keys()
+
+    after = kept.sync()
+    assert (after.state, after.added, after.deleted, after.failed) == ("succeeded", 0, 0, 0)
+    assert after.chunks_embedded == 0
+
+
+def test_what_cannot_be_fetched_during_an_outage_is_an_error_of_ours(place, fetch):
+    place.write("a", b"x")
+    item = item_of(place, "a")
+
+    with place.outage(), pytest.raises(IndexingError):
+        fetch(item)
+
+
+def test_a_change_of_permissions_reaches_the_documents_and_nothing_is_embedded_again(place, kept):
+    if not place.has_lists:
+        pytest.skip("this kind of source knows of no permissions")
+    with kept.catalog.transaction() as session:
+        for name in ("ann", "bob"):
+            principals.add_principal(session, "user", name, issuer=place.issuer)
+    place.write("hr/pay.txt", b"The pay.")
+    place.let("hr/pay.txt", ["ann"])
+    assert item_of(place, "hr/pay.txt").readers == ("ann",)
+    kept.sync()
+    (before,) = kept.documents().values()
+
+    place.let("hr/pay.txt", ["ann", "bob"])
+    report = kept.sync()
+
+    (after,) = kept.documents().values()
+    assert sorted(item_of(place, "hr/pay.txt").readers) == ["ann", "bob"]
+    assert (report.relisted, report.chunks_embedded) == (1, 0)
+    assert before.own_acl_id != after.own_acl_id
+
+
+# --- kinds ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_kind_is_an_error_that_names_the_known_ones(sqlite_catalog, settings):
     with sqlite_catalog.transaction() as session:
         record = store.add_source(session, "s", "carrier pigeon", "")
 
     with pytest.raises(SourceError, match="pigeon") as caught:
-        open_source(record, sqlite_catalog)
+        open_source(record, SourceContext(sqlite_catalog, settings()))
     assert "folder, push, web" in caught.value.remedy

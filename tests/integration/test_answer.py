@@ -27,7 +27,7 @@ from indexing.documents import Scope
 from indexing.errors import CatalogUnavailable
 from indexing.pipeline import Indexing, sync_source
 from indexing.tables import LOCAL_PRINCIPAL_ID
-from indexing.testing import FakeParsers, FakeSource, HashEmbedder
+from indexing.testing import FakeParsers, FakeSource, HashEmbedder, kinds_of
 
 FILES = {
     "leave.md": "# Paid leave\n\nEveryone has 25 days of paid leave each year. Leave is requested in the portal. "
@@ -54,7 +54,7 @@ def parts(sqlite_catalog, settings):
 
 def fill(parts, name: str, files: dict[str, str]) -> None:
     indexing = Indexing(
-        parts.catalog, parts.embedder, parts.parsers, parts.settings, kinds={"fake": lambda *_: FakeSource(files)}
+        parts.catalog, parts.embedder, parts.parsers, parts.settings, kinds=kinds_of(fake=FakeSource(files))
     )
     with parts.catalog.transaction() as session:
         source = store.add_source(session, name, "fake", name)

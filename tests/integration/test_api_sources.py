@@ -105,7 +105,7 @@ def test_a_run_of_a_folder_that_went_away_fails_and_deletes_nothing(open_face, f
     [
         ({"name": "x", "kind": "folder", "location": "/no/such/folder"}, 409),
         ({"name": "x", "kind": "folder"}, 409),
-        ({"name": "x", "kind": "bucket"}, 422),
+        ({"name": "x", "kind": "bucket"}, 400),
         ({"name": "../x", "kind": "push"}, 422),
         ({"name": "x", "kind": "push", "acl_id": 1}, 422),
         ({"name": "taken", "kind": "push"}, 409),

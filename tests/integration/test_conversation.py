@@ -16,7 +16,7 @@ from app.testing import ScriptedGenerator, WordReader
 from indexing import access, store
 from indexing.pipeline import Indexing, sync_source
 from indexing.tables import LOCAL_PRINCIPAL_ID
-from indexing.testing import FakeParsers, FakeSource, HashEmbedder
+from indexing.testing import FakeParsers, FakeSource, HashEmbedder, kinds_of
 from tests.faces import BOLD, face, sse_events
 
 FILES = {
@@ -39,7 +39,7 @@ def parts(sqlite_catalog, settings):
         settings(), catalog=sqlite_catalog, embedder=HashEmbedder(), parsers=FakeParsers(), reads=WordReader()
     )
     indexing = Indexing(
-        made.catalog, made.embedder, made.parsers, made.settings, kinds={"fake": lambda *_: FakeSource(FILES)}
+        made.catalog, made.embedder, made.parsers, made.settings, kinds=kinds_of(fake=FakeSource(FILES))
     )
     with made.catalog.transaction() as session:
         source = store.add_source(session, "handbook", "fake", "handbook")

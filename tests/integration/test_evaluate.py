@@ -20,7 +20,7 @@ from app.wiring import build
 from indexing import store
 from indexing.errors import ModelUnusable
 from indexing.pipeline import Indexing, sync_source
-from indexing.testing import FakeParsers, FakeSource, HashEmbedder
+from indexing.testing import FakeParsers, FakeSource, HashEmbedder, kinds_of
 
 FILES = {
     "leave.md": "# Paid leave\n\nEveryone has 25 days of paid leave each year. Unused days expire on 31 March.",
@@ -47,7 +47,7 @@ SET = GoldenSet("set.jsonl", "0" * 64, QUESTIONS)
 @pytest.fixture
 def parts(sqlite_catalog, settings):
     made = build(settings(), catalog=sqlite_catalog, embedder=HashEmbedder(), parsers=FakeParsers(), reads=WordReader())
-    kinds = {"fake": lambda *_: FakeSource(FILES)}
+    kinds = kinds_of(fake=FakeSource(FILES))
     with made.catalog.transaction() as session:
         source = store.add_source(session, "handbook", "fake", "handbook")
     indexing = Indexing(made.catalog, made.embedder, made.parsers, made.settings, kinds=kinds)

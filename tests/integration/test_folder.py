@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from indexing.documents import Item
 from indexing.errors import ItemUnreadable, SourceMissing
+from indexing.listing import listed
 from indexing.sources.folder import FolderSource, parts_of, uri_of
 
 
@@ -40,7 +41,7 @@ def test_a_file_in_a_folder_says_who_may_read_it_and_what_is_below(root):
     (root / "hr" / ".metier-access.toml").write_text('readers = ["staff", "ann", "ann"]')
     (root / "hr" / "pay" / ".metier-access.toml").write_text("readers = []")
 
-    listing = FolderSource(root).listing()
+    listing = listed(FolderSource(root))
 
     assert {item.uri: item.readers for item in listing.items} == {
         "a.txt": None,
@@ -81,7 +82,7 @@ def test_a_file_that_cannot_be_understood_means_nobody_and_says_so(root, what):
         content = BAD[what]
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
 
-    listing = FolderSource(root).listing()
+    listing = listed(FolderSource(root))
 
     assert [(item.uri, item.readers) for item in listing.items] == [("hr/a.txt", ())]
     [failure] = listing.failures
@@ -91,14 +92,14 @@ def test_a_file_that_cannot_be_understood_means_nobody_and_says_so(root, what):
 
 
 def uris(root):
-    return [item.uri for item in FolderSource(root).listing().items]
+    return [item.uri for item in listed(FolderSource(root)).items]
 
 
 def test_a_missing_folder_or_a_file_in_its_place_is_an_error(tmp_path):
     for path in (tmp_path / "nowhere", tmp_path / "file"):
         (tmp_path / "file").touch()
         with pytest.raises(SourceMissing, match=path.name):
-            FolderSource(path).listing()
+            listed(FolderSource(path))
 
 
 def test_symbolic_links_are_never_followed(root, tmp_path, into):
@@ -109,7 +110,7 @@ def test_symbolic_links_are_never_followed(root, tmp_path, into):
     (root / "up").symlink_to(tmp_path)
     (root / "loop").symlink_to(root)
 
-    listing = FolderSource(root).listing()
+    listing = listed(FolderSource(root))
 
     assert [item.uri for item in listing.items] == ["inside.txt"]
     assert listing.complete
@@ -168,7 +169,7 @@ def test_fifos_and_sockets_hang_nobody(root, into):
         os.fchdir(working)
         os.close(working)
 
-    listing = FolderSource(root).listing()
+    listing = listed(FolderSource(root))
     listener.close()
 
     assert listing.items == ()
@@ -185,7 +186,7 @@ def test_hidden_and_left_behind_files_are_skipped_and_noted(root):
     (root / "Thumbs.db").touch()
     (root / "report.docx").touch()
 
-    listing = FolderSource(root).listing()
+    listing = listed(FolderSource(root))
 
     assert [item.uri for item in listing.items] == ["report.docx"]
     assert len(listing.notes) == 2
@@ -209,7 +210,7 @@ def test_a_folder_that_cannot_be_looked_into_makes_the_listing_incomplete(unpriv
     (root / "locked").chmod(0)
     drop_rights()
 
-    listing = FolderSource(root).listing()
+    listing = listed(FolderSource(root))
 
     assert [item.uri for item in listing.items] == ["open.txt"]
     assert not listing.complete
@@ -223,12 +224,12 @@ def test_names_that_are_no_text_become_readable_uris_and_lead_back(root, into):
         with open(os.path.join(folder, name), "wb") as file:  # noqa: PTH123, PTH118 -- names that pathlib cannot hold
             file.write(str(number).encode())
 
-    listed = uris(root)
+    seen = uris(root)
 
-    assert set(listed) == {"caf\\xe9.txt", "new\\x0aline.txt", "back\\x5cslash.txt", "nfd e\u0301.txt", "bang!"}
+    assert set(seen) == {"caf\\xe9.txt", "new\\x0aline.txt", "back\\x5cslash.txt", "nfd e\u0301.txt", "bang!"}
     source = FolderSource(root)
     read = set()
-    for item in source.listing().items:
+    for item in listed(source).items:
         read.add(source.fetch(item, into).path.read_text())
         (into / "content").unlink()
     assert read == {"0", "1", "2", "3", "4"}
@@ -261,12 +262,12 @@ def test_every_path_has_one_uri_that_can_be_stored_and_leads_back(names):
 def test_an_edit_of_equal_length_with_its_time_set_back_is_still_seen(root):
     file = root / "a.txt"
     file.write_text("one")
-    before = FolderSource(root).listing().items[0].version_tag
+    before = listed(FolderSource(root)).items[0].version_tag
     times = file.stat()
     file.write_text("two")
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
 
-    assert FolderSource(root).listing().items[0].version_tag != before
+    assert listed(FolderSource(root)).items[0].version_tag != before
 
 
 def test_a_file_that_is_replaced_while_it_is_read_gives_bytes_of_one_moment(root, tmp_path):
@@ -318,7 +319,7 @@ def test_a_file_with_an_impossible_time_stamp_is_listed_without_one(root):
     except OverflowError:
         pytest.skip("this file system keeps no such time")
 
-    [item] = FolderSource(root).listing().items
+    [item] = listed(FolderSource(root)).items
     assert item.uri == "a.txt"
 
 

@@ -29,7 +29,7 @@ from app.wire import AnswerOut
 from indexing import access, store
 from indexing.pipeline import Indexing, sync_source
 from indexing.tables import LOCAL_PRINCIPAL_ID
-from indexing.testing import FakeParsers, FakeSource, HashEmbedder
+from indexing.testing import FakeParsers, FakeSource, HashEmbedder, kinds_of
 from tests.faces import BOLD, face, sse_events
 from tests.injections import WRAPPINGS, injected
 
@@ -113,7 +113,7 @@ def world(tmp_path_factory) -> Iterator[World]:
         settings, embedder=HashEmbedder(), parsers=FakeParsers(), reads=WordReader(), generator=ObedientGenerator()
     )
     files: dict[str, str | bytes] = {each.uri: each.text for each in DOCUMENTS}
-    kinds: Any = {"fake": lambda *_: FakeSource(files)}
+    kinds = kinds_of(fake=FakeSource(files))
     indexing = Indexing(parts.catalog, parts.embedder, parts.parsers, parts.settings, kinds=kinds)
     with parts.catalog.transaction() as session:
         source = store.add_source(session, "handbook", "fake", "handbook")

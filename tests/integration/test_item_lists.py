@@ -24,7 +24,7 @@ from indexing.errors import ItemUnreadable
 from indexing.pipeline import push_document, sync_source
 from indexing.plan import plan_source, visible_plan
 from indexing.tables import LOCAL_PRINCIPAL_ID, SourceRow, utc_now
-from indexing.testing import FakeSource
+from indexing.testing import FakeSource, kinds_of
 from tests.faces import face, wait_until
 from tests.worlds import World
 
@@ -268,17 +268,17 @@ def test_a_run_of_a_push_source_keeps_the_lists_and_looks_for_new_names(pushes):
 def test_a_list_that_is_pushed_while_a_run_goes_on_is_newer_than_the_run_s_listing(pushes):
     world, push = pushes
     push("a", "one", ["ann"])
-    opened = world.indexing.kinds["push"](world.source, world.catalog)
+    opened = world.indexing.opened(world.source)
 
     class Slow:
         fetch = opened.fetch
 
-        def listing(self):
-            listed = opened.listing()
+        def pages(self, checkpoint):
+            pages = list(opened.pages(checkpoint))
             push("a", "one", ["bob"])
-            return listed
+            yield from pages
 
-    slow = replace(world.indexing, kinds={"push": lambda record, catalog: Slow()})
+    slow = replace(world.indexing, kinds=kinds_of(push=Slow()))
     assert sync_source(slow, world.source).relisted == 0
     assert (read_by(world, "ann"), read_by(world, "bob")) == (set(), {"a"})
 

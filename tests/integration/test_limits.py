@@ -26,7 +26,7 @@ def without_bound(schema):
         case "array":
             return "maxItems" not in schema
         case "object":
-            return bool(schema.get("additionalProperties"))
+            return bool(schema.get("additionalProperties")) and not {"maxProperties", "propertyNames"} <= schema.keys()
         case "integer" | "number":
             return not any(f"{e}aximum" in schema for e in ("m", "exclusiveM")) or not any(
                 f"{e}inimum" in schema for e in ("m", "exclusiveM")
@@ -41,8 +41,9 @@ def inside(schema, components):
     for kind in ("anyOf", "oneOf", "allOf"):
         yield from ((kind, each) for each in schema.get(kind, ()))
     yield from schema.get("properties", {}).items()
-    if "items" in schema:
-        yield "items", schema["items"]
+    for part in ("items", "additionalProperties", "propertyNames"):
+        if isinstance(schema.get(part), dict):
+            yield part, schema[part]
 
 
 def requests_of(document):

@@ -13,12 +13,13 @@ import pytest
 from indexing import store
 from indexing.documents import WEB_PAGE, Item
 from indexing.errors import ItemUnreadable, OutboundRefused, ParseLimit, SourceError
+from indexing.listing import listed
 from indexing.outbound import Limits, Outbound
 from indexing.outbound_rules import parse_allowed
 from indexing.pipeline import Indexing, sync_source
-from indexing.sources import SOURCES, open_source, sources_with
+from indexing.sources import SourceContext, open_source
 from indexing.sources.web import WebSource
-from indexing.testing import FakeParsers, HashEmbedder
+from indexing.testing import FakeParsers, HashEmbedder, kinds_of
 from tests.webs import serving
 
 pytestmark = pytest.mark.network
@@ -49,8 +50,8 @@ def source(site):
     return make
 
 
-def listed(source):
-    return [item.uri.partition("/")[2].partition("/")[2].partition("/")[2] for item in source.listing().items]
+def paths(source):
+    return [item.uri.partition("/")[2].partition("/")[2].partition("/")[2] for item in listed(source).items]
 
 
 # --- where the pages come from ------------------------------------------------------------------------------------
@@ -66,7 +67,7 @@ def test_the_sitemaps_that_robots_txt_names_are_read_index_gzip_and_plain_list(s
     site.page("/c.txt", f"{site.url}/3\n")
     site.page("/3", "three")
 
-    listing = source().listing()
+    listing = listed(source())
 
     assert [item.uri for item in listing.items] == [f"{site.url}/{n}" for n in (1, 2, 3)]
     assert listing.complete
@@ -76,7 +77,7 @@ def test_the_sitemaps_that_robots_txt_names_are_read_index_gzip_and_plain_list(s
 def test_a_single_page_is_a_source_too(site, source):
     site.page("/docs/page.html?lang=fr", "<p>bonjour</p>", Content_Type="text/html; charset=utf-8")
 
-    (item,) = source("/docs/page.html?lang=fr&utm_source=mail#part").listing().items
+    (item,) = listed(source("/docs/page.html?lang=fr&utm_source=mail#part")).items
 
     assert item.uri == f"{site.url}/docs/page.html?lang=fr"
     assert ("GET", "/sitemap.xml") not in site.asked
@@ -95,7 +96,7 @@ def test_pages_that_robots_txt_keeps_to_itself_and_other_hosts_are_left_out_and_
         }
     )
 
-    listing = source().listing()
+    listing = listed(source())
 
     assert [item.uri for item in listing.items] == [f"{site.url}/open"]
     assert listing.complete
@@ -115,7 +116,7 @@ def test_addresses_of_one_page_are_one_item(site, source):
         {f"{site.url}/{path}": None for path in ("a", "a#part", "a?utm_source=x&amp;fbclid=1", "old", "a?gclid=2")}
     )
 
-    assert listed(source()) == ["a"]
+    assert paths(source()) == ["a"]
 
 
 def test_a_page_that_names_another_listed_page_as_its_original_is_not_read_twice(site, source, tmp_path):
@@ -124,7 +125,7 @@ def test_a_page_that_names_another_listed_page_as_its_original_is_not_read_twice
     site.page("/b", f"<html>{head}<body>text </body></html>", Content_Type="text/html")
     site.sitemap({f"{site.url}/a": OLD, f"{site.url}/b": OLD})
     web = source()
-    first, second = web.listing().items
+    first, second = listed(web).items
 
     assert web.fetch(first, tmp_path).media_type == WEB_PAGE
     with pytest.raises(ItemUnreadable, match="copy of"):
@@ -137,7 +138,7 @@ def test_a_canonical_link_to_another_host_or_to_nowhere_is_not_believed(site, so
         site.page(f"/{path}", f'<head><link rel=canonical href="{href}"></head>', Content_Type="text/html")
     web = source()
 
-    for item in web.listing().items:
+    for item in listed(web).items:
         assert web.fetch(item, tmp_path).size_bytes
 
 
@@ -149,9 +150,9 @@ def test_a_lastmod_of_the_last_two_days_is_not_trusted(site, source):
     today = datetime.now(UTC).date().isoformat()
     site.page("/a", "morning")
     site.sitemap({f"{site.url}/a": today})
-    (before,) = source().listing().items
+    (before,) = listed(source()).items
     site.page("/a", "afternoon")
-    (after,) = source().listing().items
+    (after,) = listed(source()).items
 
     assert before.version_tag != after.version_tag
 
@@ -160,14 +161,14 @@ def test_an_old_lastmod_is_the_version_and_a_stored_page_whose_lastmod_changed_i
     uri = f"{site.url}/a"
     site.page("/a", "x")
     site.sitemap({uri: OLD})
-    (item,) = source().listing().items
+    (item,) = listed(source()).items
     raw = source().fetch(item, tmp_path)
 
     assert item.version_tag == raw.version_tag == f"lastmod {OLD}"
     assert item.modified_at == datetime.fromisoformat(OLD)
     del site.answers["/a"]  # withdrawn, and still in the sitemap with a new date
-    assert listed(source(known={uri: "lastmod 2023-01-01T00:00:00+00:00"})) == []
-    assert listed(source(known={uri: f"lastmod {OLD}"})) == ["a"]
+    assert paths(source(known={uri: "lastmod 2023-01-01T00:00:00+00:00"})) == []
+    assert paths(source(known={uri: f"lastmod {OLD}"})) == ["a"]
 
 
 def test_last_modified_is_a_version_once_it_is_older_than_the_clocks_grain(site, source, tmp_path):
@@ -178,10 +179,10 @@ def test_last_modified_is_a_version_once_it_is_older_than_the_clocks_grain(site,
     site.sitemap({f"{site.url}/{path}": None for path in ("old", "new", "silent")})
     web = source()
 
-    tags = {item.uri.rpartition("/")[2]: item.version_tag.partition(" ")[0] for item in web.listing().items}
+    tags = {item.uri.rpartition("/")[2]: item.version_tag.partition(" ")[0] for item in listed(web).items}
 
     assert tags == {"old": "modified", "new": "sha256", "silent": "sha256"}
-    for number, item in enumerate(web.listing().items):
+    for number, item in enumerate(listed(web).items):
         into = tmp_path / str(number)
         into.mkdir()
         assert web.fetch(item, into).version_tag == item.version_tag
@@ -199,7 +200,7 @@ def test_a_server_that_does_not_know_head_is_asked_for_the_page(site, source):
 
     site.answers["/a"] = no_head
 
-    assert listed(source("/a")) == ["a"]
+    assert paths(source("/a")) == ["a"]
 
 
 # --- outages ------------------------------------------------------------------------------------------------------
@@ -212,7 +213,7 @@ def test_a_sitemap_that_fails_makes_the_listing_incomplete(site, source, status)
     site.sitemap({f"{site.url}/1": OLD}, "/a.xml")
     site.status("/b.xml", status)
 
-    listing = source().listing()
+    listing = listed(source())
 
     assert [item.uri for item in listing.items] == [f"{site.url}/1"]
     assert not listing.complete
@@ -234,9 +235,9 @@ def test_what_is_no_sitemap_ends_the_run(site, source, content):
 
     if content:
         with pytest.raises(SourceError):
-            source().listing()
+            listed(source())
     else:
-        assert source().listing().items == ()
+        assert listed(source()).items == ()
 
 
 def test_an_external_entity_in_a_sitemap_is_not_read(site, source, tmp_path):
@@ -246,17 +247,17 @@ def test_an_external_entity_in_a_sitemap_is_not_read(site, source, tmp_path):
     site.page("/sitemap.xml", f"{entities}<urlset><url><loc>&a;</loc></url><url><loc>&b;</loc></url></urlset>")
 
     with contextlib.suppress(SourceError):
-        assert source().listing().items == ()
+        assert listed(source()).items == ()
     assert ("GET", "/canary") not in site.asked
 
 
 def test_no_robots_txt_allows_everything_and_one_that_fails_allows_nothing(site, source):
     site.page("/a", "x")
 
-    assert listed(source("/a")) == ["a"]
+    assert paths(source("/a")) == ["a"]
     site.status("/robots.txt", 500)
     with pytest.raises(SourceError, match="not known"):
-        source("/a").listing()
+        listed(source("/a"))
 
 
 def test_a_page_that_fails_makes_the_listing_incomplete_and_five_in_a_row_end_it(site, source):
@@ -264,20 +265,20 @@ def test_a_page_that_fails_makes_the_listing_incomplete_and_five_in_a_row_end_it
         site.page(f"/{number}", "x")
     site.sitemap({f"{site.url}/{number}": None for number in range(9)})
     site.status("/3", 500)
-    listing = source().listing()
+    listing = listed(source())
 
     assert (len(listing.items), listing.complete) == (8, False)
     for number in range(2, 7):
         site.status(f"/{number}", 500)
     with pytest.raises(SourceError, match="5 pages in a row"):
-        source().listing()
+        listed(source())
 
 
 def test_a_page_that_is_gone_is_gone_and_the_listing_complete(site, source):
     site.page("/a", "x")
     site.status("/b", 410)
     site.sitemap({f"{site.url}/{path}": None for path in "abc"})
-    listing = source().listing()
+    listing = listed(source())
 
     assert [item.uri for item in listing.items] == [f"{site.url}/a"]
     assert listing.complete
@@ -288,7 +289,7 @@ def test_a_redirect_to_another_host_is_not_followed(site, source):
     with serving() as other:
         other.page("/a", "not ours")
         site.redirect("/a", f"{other.url}/a")
-        listing = source("/a").listing()
+        listing = listed(source("/a"))
 
         assert (listing.items, listing.complete) == ((), False)
         assert other.asked == []
@@ -296,7 +297,7 @@ def test_a_redirect_to_another_host_is_not_followed(site, source):
 
 def test_without_an_allow_list_a_site_inside_is_refused_before_it_is_asked(site):
     with pytest.raises(OutboundRefused, match="METIER_OUTBOUND_ALLOW"):
-        WebSource(site.url, Outbound()).listing()
+        listed(WebSource(site.url, Outbound()))
     assert site.asked == []
 
 
@@ -363,7 +364,7 @@ def test_requests_say_who_asks_and_pause(site, source):
     site.page("/a", "x")
     pauses: list[float] = []
 
-    source("/a", pauses=pauses).listing()
+    listed(source("/a", pauses=pauses))
 
     assert {headers["User-Agent"].partition("/")[0] for headers in site.headers} == {"Metier"}
     assert pauses[0] == 0
@@ -387,7 +388,7 @@ def test_a_busy_server_is_asked_again_after_the_time_it_names(site, source):
     site.answers["/a"] = busy_at_first
     pauses: list[float] = []
 
-    assert len(source("/a", pauses=pauses).listing().items) == 1
+    assert len(listed(source("/a", pauses=pauses)).items) == 1
     assert 17 in pauses
     assert any(50 < pause <= 60 for pause in pauses)
 
@@ -396,9 +397,9 @@ def test_a_server_that_stays_busy_or_asks_for_hours_is_left_for_the_next_run(sit
     site.status("/busy", 429, Retry_After="1")
     site.status("/hours", 503, Retry_After="7200")
 
-    assert not source("/busy").listing().complete
+    assert not listed(source("/busy")).complete
     assert site.asked.count(("HEAD", "/busy")) == 3
-    (failure,) = source("/hours").listing().failures
+    (failure,) = listed(source("/hours")).failures
     assert "7200 seconds" in failure.reason
     assert site.asked.count(("HEAD", "/hours")) == 1
 
@@ -413,8 +414,7 @@ def test_a_site_is_indexed_edited_and_shrunk_and_an_outage_deletes_nothing(site,
     site.sitemap(pages)
     with sqlite_catalog.transaction() as session:
         record = store.add_source(session, "docs", "web", site.url)
-    web = {**SOURCES, "web": lambda *_: source()}
-    indexing = Indexing(sqlite_catalog, HashEmbedder(), FakeParsers(), settings(), web)
+    indexing = Indexing(sqlite_catalog, HashEmbedder(), FakeParsers(), settings(), kinds_of(web=source()))
 
     def synced():
         report = sync_source(indexing, record)
@@ -438,8 +438,8 @@ def test_the_settings_reach_the_source(site, sqlite_catalog, settings):
     site.page("/a", "x")
     with sqlite_catalog.transaction() as session:
         record = store.add_source(session, "docs", "web", f"{site.url}/a")
-    allowed = sources_with(settings(outbound_allow=(f"127.0.0.1:{site.port}",)))
+    allowed = SourceContext(sqlite_catalog, settings(outbound_allow=(f"127.0.0.1:{site.port}",)))
 
-    assert len(open_source(record, sqlite_catalog, allowed).listing().items) == 1
+    assert len(listed(open_source(record, allowed)).items) == 1
     with pytest.raises(OutboundRefused):
-        open_source(record, sqlite_catalog, sources_with(settings())).listing()
+        listed(open_source(record, SourceContext(sqlite_catalog, settings())))

@@ -1,0 +1,56 @@
+"""What the contract tests of sources work on: a place that the test writes to, and the source that reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import contextlib
+    from pathlib import Path
+
+    from indexing.sources import SourceContext
+
+
+class Place:
+    """A place of one kind of source. ``tests/sources/<kind>.py`` has one for each, on a real server where there is one.
+
+    Documents have names, which tests choose, and uris, which the source chooses.
+    """
+
+    kind = ""
+    knows_sizes = True  # items come with their exact size
+    keeps_identity = False  # a renamed document keeps its uri: it is known by an id
+    has_lists = False  # the place says who may read a document
+    issuer = "local"  # whose the names of readers are
+    source: Any  # a Source; tests know more of theirs
+
+    def __init__(self, context: SourceContext, tmp_path: Path, resources: contextlib.ExitStack) -> None:
+        """Start what is needed; *resources* ends it."""
+
+    def uri(self, name: str) -> str:
+        """Return the uri under which the source lists what is called *name*."""
+        return name
+
+    def write(self, name: str, content: bytes) -> None:
+        """Add the document, or edit it."""
+        raise NotImplementedError
+
+    def remove(self, name: str) -> None:
+        """Delete the document, into the trash where there is one."""
+        raise NotImplementedError
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give the document another name."""
+        raise NotImplementedError
+
+    def holds(self, found: bytes, content: bytes) -> bool:
+        """Return whether *found*, which the source handed out, is the document with this content."""
+        return found == content
+
+    def let(self, name: str, readers: list[str]) -> None:
+        """Make *readers* the ones who may read the document; only with ``has_lists``."""
+        raise NotImplementedError
+
+    def outage(self) -> contextlib.AbstractContextManager[None]:
+        """Fail in the middle of a listing, and when something is fetched, as long as the body goes on."""
+        raise NotImplementedError
