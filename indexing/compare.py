@@ -141,9 +141,8 @@ def rename_candidates(work: Work) -> tuple[Task, ...]:
     return tuple(task for task in work.tasks if task.known is None and task.item.size_bytes in sizes)
 
 
-def refuse_shrunk(gone: int, known: Mapping[str, KnownDocument], shrink_limit: float) -> None:
-    """Raise SourceShrunk when *gone* documents, renamed ones not counted, are implausibly many."""
-    total = sum(1 for document in known.values() if document.parent_id is None)
+def refuse_shrunk(gone: int, total: int, shrink_limit: float) -> None:
+    """Raise SourceShrunk when *gone* of *total* documents, renamed ones not counted, are implausibly many."""
     if total >= SHRINK_AT_LEAST and gone > shrink_limit * total:
         raise SourceShrunk(
             f"{gone} of {total} documents are missing from the source, more than the share of {shrink_limit:g} "

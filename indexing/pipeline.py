@@ -23,7 +23,7 @@ from indexing.documents import Progress
 from indexing.errors import CatalogError, IndexingError
 from indexing.exclusive import exclusive_run
 from indexing.item_lists import take_lists, with_lists
-from indexing.listing import listed
+from indexing.listing import PART_ITEMS, Crawl
 from indexing.push import delete_document, push_document
 from indexing.reading import Reader, hashed, read_ahead
 from indexing.sources import SourceContext, kind_called, open_source
@@ -33,14 +33,16 @@ from indexing.writing import Cancelled, Prepared, Writer, name_of, prepare, writ
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from sqlalchemy.orm import Session
 
-    from indexing.compare import Task, Work
+    from indexing.compare import Pipeline, Task, Work
     from indexing.db import Catalog
-    from indexing.documents import KnownDocument, Listing, RawDocument, SourceRecord, SyncReport
+    from indexing.documents import KnownDocument, RawDocument, SourceRecord, SyncReport
     from indexing.embed import Embedder
+    from indexing.listing import Part
     from indexing.reading import Parsers
     from indexing.settings import IndexingSettings
     from indexing.sources import Kind, Source
@@ -79,6 +81,7 @@ class Indexing:
     settings: IndexingSettings
     kinds: Callable[[str], Kind] = kind_called
     recorded: Recorded = _unrecorded
+    part_items: int = PART_ITEMS  # of a listing, taken in at a time
 
     def opened(self, source: SourceRecord) -> Source:
         """Return the source of this record. Raises SourceError."""
@@ -143,23 +146,43 @@ class _Run:
 
 def _sync(run: _Run, *, confirm_deletions: bool) -> None:
     """The flow."""
-    indexing, source, tally = run.indexing, run.source, run.tally
+    indexing, source = run.indexing, run.source
     pipeline = pipeline_of(indexing.embedder, indexing.settings)
     run.on_progress(Progress("list", 0, 0))
-    with indexing.catalog.reading() as session:  # before the listing: what is stored after it is not "gone"
-        known = store.known_documents(session, source.id)
-        failures = runs.known_failures(session, source.id)
     opened = indexing.opened(source)
     began_at = utc_now()
-    listing = listed(opened)
+    crawl = Crawl(indexing.catalog, source, opened, pipeline)
+    with indexing.catalog.reading() as session:
+        left = store.left_checkpoint(session, source.id)
+    if left is not None:
+        run.tally.notes.append("The listing went on where the run before had stopped; the next one looks at all.")
+    for part in crawl.parts(indexing.part_items, left):
+        _sync_part(run, opened, pipeline, part, began_at, confirm_deletions=confirm_deletions)
+        if run.cancel.is_set():
+            break
+        came = None if part.is_last else part.checkpoint
+        if came != left:
+            with indexing.catalog.transaction() as session:
+                runs.hold(session, run.run_id)
+                store.leave_checkpoint(session, source.id, came)
+            left = came
+
+
+def _sync_part(
+    run: _Run, opened: Source, pipeline: Pipeline, part: Part, began_at: datetime, *, confirm_deletions: bool
+) -> None:
+    """Do what a part of the listing asks for: at most listings of tens of thousands of items need more than one."""
+    indexing, source, tally = run.indexing, run.source, run.tally
+    listing, failures = part.listing, part.failures
     with indexing.catalog.transaction() as session:  # before anything is read: a revocation does not wait for it
         lists = take_lists(session, source, listing, began_at)
-    known = with_lists(known, lists, listing)
+    known = with_lists(part.known, lists, listing)
     work = compare(listing, known, failures, pipeline)
-    counts = {"listed": len(listing.items), "unchanged": work.unchanged, "parked": len(work.parked)}
+    counts = {"listed": len(listing.items) + part.unchanged, "unchanged": work.unchanged + part.unchanged}
+    counts |= {"parked": len(work.parked)}
     tally.add(counts | {"relisted": lists.relisted})
     tally.notes.extend((*listing.notes, *lists.notes()))
-    tally.gives_lists = bool(lists.own)
+    tally.gives_lists = tally.gives_lists or bool(lists.own)
 
     reader = Reader(opened, indexing.parsers, indexing.settings, pipeline, known, failures, run.workdir)
     writer = Writer(
@@ -177,8 +200,8 @@ def _sync(run: _Run, *, confirm_deletions: bool) -> None:
     origins = {document.id for document, _ in moved}
     gone = [document for document in work.gone if document.id not in origins]
     if not confirm_deletions:
-        refuse_shrunk(len(gone), known, indexing.settings.shrink_limit)
-    _move_and_delete(run, listing, work, moved, gone, writer)
+        refuse_shrunk(len(gone), part.stored, indexing.settings.shrink_limit)
+    _move_and_delete(run, part, work, moved, gone, writer)
 
     arrived = {raw.uri for _, raw in moved}
     tasks = [task for task in work.tasks if task.item.uri not in arrived]
@@ -188,15 +211,15 @@ def _sync(run: _Run, *, confirm_deletions: bool) -> None:
 
 def _move_and_delete(
     run: _Run,
-    listing: Listing,
+    part: Part,
     work: Work,
     moved: Sequence[tuple[KnownDocument, RawDocument]],
     gone: Sequence[KnownDocument],
     writer: Writer,
 ) -> None:
     """Do what needs no reading, in one transaction: what is gone is gone from the next answer."""
-    source = run.source
-    if not listing.complete:
+    source, listing = run.source, part.listing
+    if part.is_last and not listing.complete:
         run.tally.notes.append("The listing is incomplete, so nothing was deleted.")
     if not (moved or gone or work.forgotten or listing.failures):
         return

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexing import runs, store
+from indexing import runs
 from indexing.compare import compare, moves, pipeline_of, refuse_shrunk, rename_candidates, root_uri
 from indexing.documents import SyncPlan
 from indexing.errors import SourceShrunk
 from indexing.item_lists import hidden
-from indexing.listing import listed
+from indexing.listing import Crawl
 from indexing.reading import Reader, hashed
 
 if TYPE_CHECKING:
@@ -39,11 +40,9 @@ def plan_source(indexing: Indexing, source: SourceRecord) -> SyncPlan:
 
 def _plan(indexing: Indexing, source: SourceRecord, scope: Scope | None) -> SyncPlan:
     pipeline = pipeline_of(indexing.embedder, indexing.settings)
-    with indexing.catalog.reading() as session:
-        known = store.known_documents(session, source.id)
-        failures = runs.known_failures(session, source.id)
     opened = indexing.opened(source)
-    listing = listed(opened)
+    (part,) = Crawl(indexing.catalog, source, opened, pipeline).parts(most=sys.maxsize)
+    listing, known, failures = part.listing, part.known, part.failures
     if scope is not None:
         listing, known, failures = _shown(indexing, scope, listing, known, failures)
     work = compare(listing, known, failures, pipeline)
@@ -63,7 +62,7 @@ def _plan(indexing: Indexing, source: SourceRecord, scope: Scope | None) -> Sync
     if not listing.complete:
         problems.append("The listing is incomplete: nothing would be deleted.")
     try:
-        refuse_shrunk(len(gone), known, indexing.settings.shrink_limit)
+        refuse_shrunk(len(gone), part.stored - (_roots(part.known) - _roots(known)), indexing.settings.shrink_limit)
     except SourceShrunk as exc:
         problems.append(str(exc))
     to_read = [t for t in work.tasks if t.item.uri not in arrived | touched]
@@ -71,7 +70,7 @@ def _plan(indexing: Indexing, source: SourceRecord, scope: Scope | None) -> Sync
         source=source.name,
         new=tuple(task.item.uri for task in by_reason["new"] if task.item.uri not in arrived),
         changed=tuple(task.item.uri for task in (*by_reason["changed"], *stale) if task.item.uri not in touched),
-        unchanged=work.unchanged + len(touched),
+        unchanged=part.unchanged + work.unchanged + len(touched),
         gone=tuple(document.uri for document in gone),
         moved=tuple(f"{document.uri} → {raw.uri}" for document, raw in moved),
         retried=tuple(task.item.uri for task in by_reason["retried"]),
@@ -79,6 +78,10 @@ def _plan(indexing: Indexing, source: SourceRecord, scope: Scope | None) -> Sync
         bytes_to_read=sum(task.item.size_bytes or 0 for task in to_read),
         problems=tuple(problems),
     )
+
+
+def _roots(known: Mapping[str, KnownDocument]) -> int:
+    return sum(document.parent_id is None for document in known.values())
 
 
 def _shown(

@@ -9,7 +9,7 @@ Every function that writes documents takes the change log's lock first (see ``ch
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import delete, func, insert, select, update
 
@@ -39,7 +39,7 @@ from indexing.store_read import (
 from indexing.tables import LOCAL_ACL_ID, Table, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -60,6 +60,9 @@ __all__ = [
     "known_attachments",
     "known_document",
     "known_documents",
+    "known_documents_with",
+    "leave_checkpoint",
+    "left_checkpoint",
     "missing_embeddings",
     "move_document",
     "original_content",
@@ -75,6 +78,7 @@ __all__ = [
     "set_own_list",
     "source_named",
     "sources",
+    "stored_versions",
     "sweep_embeddings",
     "touch_document",
     "visible_sources",
@@ -85,6 +89,7 @@ DOCUMENT = Table.metadata.tables["document"]
 CHUNK = Table.metadata.tables["chunk"]
 ORIGINAL = Table.metadata.tables["original"]
 
+_AT_A_TIME = 10_000
 _KNOWN_COLUMNS = (
     DOCUMENT.c.id,
     DOCUMENT.c.uri,
@@ -132,6 +137,16 @@ def source_named(session: Session, name: str) -> SourceRecord | None:
     return None if row is None else SourceRecord(*row)
 
 
+def left_checkpoint(session: Session, source_id: int) -> str | None:
+    """Return how far the source's last listing came that did not come to its end; None: it did, or nobody knows."""
+    return session.execute(select(SOURCE.c.checkpoint).where(SOURCE.c.id == source_id)).scalar_one_or_none()
+
+
+def leave_checkpoint(session: Session, source_id: int, checkpoint: str | None) -> None:
+    """Keep how far the listing came; None when it came to its end."""
+    session.execute(update(SOURCE).where(SOURCE.c.id == source_id).values(checkpoint=checkpoint))
+
+
 def remove_source(session: Session, source_id: int) -> int:
     """Return how many documents went with the source; its originals, runs and failures go too."""
     changelog.lock(session)
@@ -148,6 +163,36 @@ def known_documents(session: Session, source_id: int) -> dict[str, KnownDocument
     """Return what planning needs of every document of the source, by uri."""
     query = select(*_KNOWN_COLUMNS).where(DOCUMENT.c.source_id == source_id).order_by(DOCUMENT.c.id)
     return {row.uri: KnownDocument(*row) for row in session.execute(query)}
+
+
+class StoredVersion(NamedTuple):
+    """What tells whether a listed item is stored as it is."""
+
+    id: int
+    uri: str
+    version_tag: str
+    pipeline: str
+    own_acl_id: int | None
+
+
+def stored_versions(session: Session, source_id: int) -> Iterator[StoredVersion]:
+    """Yield every document of the source, attachments left out, a few at a time."""
+    c = DOCUMENT.c
+    columns = (c.id, c.uri, c.version_tag, c.pipeline, own_list().label("own_acl_id"))
+    query = select(*columns).where(c.source_id == source_id, c.parent_id.is_(None))
+    for row in session.execute(query.execution_options(yield_per=_AT_A_TIME)):
+        yield StoredVersion(*row)
+
+
+def known_documents_with(session: Session, ids: Sequence[int]) -> dict[str, KnownDocument]:
+    """Return what planning needs of these documents and everything attached to them, by uri."""
+    found: dict[str, KnownDocument] = {}
+    for begin in range(0, len(ids), _AT_A_TIME):
+        some = set(ids[begin : begin + _AT_A_TIME])
+        within = among(session, DOCUMENT.c.id, some | set(_descendants(session, some)))
+        rows = session.execute(select(*_KNOWN_COLUMNS).where(within).order_by(DOCUMENT.c.id))
+        found.update((row.uri, KnownDocument(*row)) for row in rows)
+    return found
 
 
 def known_document(session: Session, source_id: int, uri: str) -> KnownDocument | None:

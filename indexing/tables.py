@@ -172,6 +172,7 @@ class SourceRow(Table):
     )  # older: its documents are hidden; 0: never; None: not chosen
     options: Mapped[dict[str, Any]] = mapped_column(default=dict)  # names → texts, as its kind takes them
     secret: Mapped[str | None] = mapped_column(String(64))  # the name of one: indexing.secrets
+    checkpoint: Mapped[str | None]  # how far a listing came that did not come to its end: indexing.listing
 
 
 class DocumentRow(Table):

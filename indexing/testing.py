@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from indexing.documents import Block, Item, Page, Parsed, RawDocument
-from indexing.errors import EmptyDocument, ItemUnreadable, UnsupportedFormat
+from indexing.documents import Block, Item, Listing, Page, Parsed, RawDocument
+from indexing.errors import EmptyDocument, ItemUnreadable, SourceError, UnsupportedFormat
 from indexing.sentences import words
 from indexing.sources import Kind, kind_called
 
@@ -86,6 +86,9 @@ class FakeSource:
         self.unreadable: set[str] = set()
         self.complete = True
         self.error: Exception | None = None  # raised by pages()
+        self.page_items: int | None = None  # a page holds so many; its checkpoint is its last uri
+        self.fails_at: str | None = None  # pages() raises SourceError when it comes to this uri
+        self.began_at: list[str | None] = []  # the checkpoints that pages() was given
         self.notes: tuple[str, ...] = ()
         self.issuer = "local"  # of the names of readers
         self.readers: dict[str, tuple[str, ...]] = {}  # by uri; one that is not here has no list of its own
@@ -109,15 +112,23 @@ class FakeSource:
         """Make *uri* gone and its bytes appear at *new_uri*, with the same version tag."""
         self._files[new_uri] = self._files.pop(uri)
 
-    def pages(self, checkpoint: str | None) -> Iterator[Page]:  # noqa: ARG002 -- it has one
-        """Yield all items."""
+    def pages(self, checkpoint: str | None) -> Iterator[Page]:
+        """Yield all items, by uri; those after *checkpoint*, which is an uri."""
+        self.began_at.append(checkpoint)
         if self.error is not None:
             raise self.error
         items = tuple(
             Item(uri, f"v{version}", size_bytes=len(content), readers=self.readers.get(uri))
             for uri, (version, content) in sorted(self._files.items())
+            if checkpoint is None or uri > checkpoint
         )
-        yield Page(items, complete=self.complete, notes=self.notes, issuer=self.issuer)
+        size = self.page_items or max(len(items), 1)
+        for begin in range(0, max(len(items), 1), size):
+            some = items[begin : begin + size]
+            if any(item.uri == self.fails_at for item in some):
+                raise SourceError(f"The source stopped answering at {self.fails_at}.")
+            came = some[-1].uri if self.page_items and some else None
+            yield Page(some, complete=self.complete, notes=self.notes, checkpoint=came, issuer=self.issuer)
 
     def fetch(self, item: Item, into: Path) -> RawDocument:
         """Write the item's bytes of this moment into the directory *into*."""
@@ -130,6 +141,19 @@ class FakeSource:
         path.write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
         return RawDocument(item.uri, path, digest, len(content), version_tag=f"v{version}")
+
+
+def listed(source: Source) -> Listing:
+    """Return everything that *source* lists, each uri once, sorted. Raises SourceError."""
+    pages = list(source.pages(None))
+    items = {item.uri: item for page in pages for item in page.items}
+    return Listing(
+        tuple(items[uri] for uri in sorted(items)),
+        complete=all(page.complete for page in pages),
+        failures=tuple(failure for page in pages for failure in page.failures),
+        notes=tuple(note for page in pages for note in page.notes),
+        issuer=pages[-1].issuer if pages else "local",
+    )
 
 
 def kinds_of(**sources: Source) -> Callable[[str], Kind]:

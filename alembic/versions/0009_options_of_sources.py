@@ -1,4 +1,4 @@
-"""What sources may be told, and the names of their secrets.
+"""What sources may be told, the names of their secrets, and how far a listing came.
 
 Revision 0009, after 0008.
 """
@@ -25,6 +25,7 @@ def upgrade() -> None:
     with op.batch_alter_table("source", recreate=anew(), table_kwargs=NUMBERED) as batch:
         batch.add_column(sa.Column("options", sa.JSON(), nullable=True))
         batch.add_column(sa.Column("secret", sa.String(length=64), nullable=True))
+        batch.add_column(sa.Column("checkpoint", sa.Text(), nullable=True))
     op.execute("UPDATE source SET options = '{}'")
     with op.batch_alter_table("source", recreate=anew(), table_kwargs=NUMBERED) as batch:
         batch.alter_column("options", existing_type=sa.JSON(), nullable=False)
@@ -32,5 +33,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     with op.batch_alter_table("source", recreate=anew(), table_kwargs=NUMBERED) as batch:
+        batch.drop_column("checkpoint")
         batch.drop_column("secret")
         batch.drop_column("options")

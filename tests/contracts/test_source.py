@@ -10,10 +10,9 @@ import pytest
 
 from indexing import principals, store
 from indexing.errors import IndexingError, ItemUnreadable, SourceError
-from indexing.listing import listed
 from indexing.pipeline import Indexing, sync_source
 from indexing.sources import BUILT_IN, SourceContext, open_source
-from indexing.testing import FakeParsers, HashEmbedder, kinds_of
+from indexing.testing import FakeParsers, HashEmbedder, kinds_of, listed
 from tests.sources.fake import Fake
 from tests.sources.folder import Folder
 from tests.sources.push import Push

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from indexing.documents import Item
 from indexing.errors import ItemUnreadable, SourceMissing
-from indexing.listing import listed
 from indexing.sources.folder import FolderSource, parts_of, uri_of
+from indexing.testing import listed
 
 
 @pytest.fixture

@@ -13,13 +13,12 @@ import pytest
 from indexing import store
 from indexing.documents import WEB_PAGE, Item
 from indexing.errors import ItemUnreadable, OutboundRefused, ParseLimit, SourceError
-from indexing.listing import listed
 from indexing.outbound import Limits, Outbound
 from indexing.outbound_rules import parse_allowed
 from indexing.pipeline import Indexing, sync_source
 from indexing.sources import SourceContext, open_source
 from indexing.sources.web import WebSource
-from indexing.testing import FakeParsers, HashEmbedder, kinds_of
+from indexing.testing import FakeParsers, HashEmbedder, kinds_of, listed
 from tests.webs import serving
 
 pytestmark = pytest.mark.network
