@@ -101,7 +101,7 @@ class FilesSource:
                     if len(items) >= _PAGE_ITEMS:
                         yield Page(tuple(items))
                         items = []
-            except (Denied, Gone, _TooDeep) as exc:
+            except (Denied, Gone, ItemUnreadable) as exc:
                 if not folder:
                     raise
                 yield Page(failures=(_unlistable(folder, exc),), complete=False)
