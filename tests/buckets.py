@@ -67,9 +67,9 @@ class Buckets:
 @contextlib.contextmanager
 def buckets() -> Iterator[Buckets]:
     """Yield an empty server with the bucket ``documents``."""
-    from moto.server import DomainDispatcherApplication, create_backend_app
+    from moto.server import create_backend_app
 
-    with serving_app(DomainDispatcherApplication(create_backend_app, service="s3")) as served:
+    with serving_app(create_backend_app("s3")) as served:
         found = Buckets(served)
         try:
             yield found

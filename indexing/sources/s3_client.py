@@ -91,7 +91,6 @@ class S3Files:
                 "resolver": self._checked,
                 "socket_factory": self._checked.made,
                 "use_dns_cache": False,
-                "force_close": True,
             },
         }
 
@@ -200,7 +199,7 @@ class _CheckedConnections(AbstractResolver):
             raise OSError(exc.message) from exc
         except OutboundError as exc:
             raise OSError(exc.message) from exc
-        self._good = {(address, port) for address in found}
+        self._good.update((address, port) for address in found)
         return [
             ResolveResult(
                 hostname=host, host=address, port=port, family=_family(address), proto=0, flags=socket.AI_NUMERICHOST
