@@ -67,9 +67,7 @@ class Sshd:
         assert found
         log = (self.folder / "log").open("ab")
         with log:
-            self._process = subprocess.Popen(
-                [found, "-D", "-e", "-f", str(self.folder / "sshd_config")], stderr=log
-            )
+            self._process = subprocess.Popen([found, "-D", "-e", "-f", str(self.folder / "sshd_config")], stderr=log)
         for _ in range(200):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
                 return

@@ -55,7 +55,9 @@ class HttpSource(WebSource):
         skipped, failures = Skipped(), list[Failure]()
         items: list[Item] = []
         in_row = 0
-        for url in self._folder(location, skipped, failures) if location.endswith("/") else self._list(location, skipped):
+        for url in (
+            self._folder(location, skipped, failures) if location.endswith("/") else self._list(location, skipped)
+        ):
             try:
                 item = self.probe(url)
             except OutboundError as exc:

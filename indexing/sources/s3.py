@@ -85,5 +85,5 @@ S3 = Kind(
     bucket_location,
     "a bucket, or a folder of one: s3://bucket/folder",
     {"endpoint": "the server, if it is not Amazon's: https://s3.example.com", "region": "its region; us-east-1"},
-    secret="access key id:secret access key; without one the bucket is read as anybody",
+    "access key id:secret access key; without one the bucket is read as anybody",
 )

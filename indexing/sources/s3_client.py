@@ -132,9 +132,7 @@ class S3Files:
         deadline = time.monotonic() + self._limits.seconds
         what = f"s3://{self._bucket}/{key}"
         with self._meaning(what):
-            found = self._client.call_s3(
-                "get_object", Bucket=self._bucket, Key=key, timeout=self._limits.seconds
-            )
+            found = self._client.call_s3("get_object", Bucket=self._bucket, Key=key, timeout=self._limits.seconds)
         body = found["Body"]
         try:
             pieces = self._pieces(body, what, deadline, found["ContentLength"])
@@ -162,7 +160,7 @@ class S3Files:
         """Raise what goes wrong in the body as an error of ours."""
         try:
             yield
-        except (OSError, BotoCoreError, ClientError, aiohttp.ClientError, asyncio.TimeoutError) as exc:
+        except (OSError, BotoCoreError, ClientError, aiohttp.ClientError) as exc:
             if self._checked.refused is not None:
                 refused = self._checked.refused
                 raise OutboundRefused(refused.message, remedy=refused.remedy) from exc
@@ -174,7 +172,7 @@ class S3Files:
                 raise Gone(f"{what} is not there.") from exc
             if isinstance(exc, PermissionError):
                 raise Denied(f"{what}: the server does not let us in ({code or exc}).") from exc
-            if isinstance(exc, TimeoutError | asyncio.TimeoutError):
+            if isinstance(exc, TimeoutError):
                 raise OutboundError(f"{what} does not answer, or only slowly.") from exc
             raise OutboundError(f"{what} cannot be read: {code or str(exc) or type(exc).__name__}.") from exc
 
@@ -189,7 +187,10 @@ class _CheckedConnections(AbstractResolver):
         self.refused: OutboundRefused | None = None
 
     async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET  # noqa: ARG002 -- as the library calls it
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002 -- as the library calls it
     ) -> list[ResolveResult]:
         """Return the addresses of *host* that may be reached. Raises OSError otherwise."""
         try:

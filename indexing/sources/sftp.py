@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
@@ -57,7 +58,7 @@ def host_key(text: str) -> tuple[str, bytes]:
     Raises SourceError when there is none.
     """
     words = text.split()
-    for kind, encoded in zip(words, words[1:], strict=False):
+    for kind, encoded in itertools.pairwise(words):
         if not kind.startswith(("ssh-", "ecdsa-")):
             continue
         try:
@@ -94,5 +95,5 @@ SFTP = Kind(
     sftp_location,
     "a folder that SSH reaches: sftp://user@host:port/folder",
     {"host_key": "the server's public key, or its line of known_hosts; it must show this one"},
-    secret="the user's password, or a private key without a passphrase",
+    "the user's password, or a private key without a passphrase",
 )

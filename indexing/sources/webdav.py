@@ -65,8 +65,9 @@ class WebdavFiles:
         plain = declared.isascii() and declared.isdecimal() and "content-encoding" not in told
 
         def still() -> bool:
-            return version is None or self._rest.ask(url, lambda now: _told(now, url), method="PROPFIND",
-                                                     headers={"Depth": "0", "Accept": "application/xml"}) in (version, None)
+            return version is None or self._rest.ask(
+                url, lambda now: _told(now, url), method="PROPFIND", headers={"Depth": "0", "Accept": "application/xml"}
+            ) in (version, None)
 
         return Opened(
             reply.body(self._most_bytes),
@@ -165,7 +166,9 @@ def _entry(response: _Element, name: str, date: str | None) -> Entry:
 
 
 def _version_of(response: _Element, date: str | None) -> str | None:
-    return _version(*(response.findtext(f".//{{DAV:}}get{name}") for name in ("etag", "lastmodified", "contentlength")), date)
+    return _version(
+        *(response.findtext(f".//{{DAV:}}get{name}") for name in ("etag", "lastmodified", "contentlength")), date
+    )
 
 
 def _version(etag: str | None, modified: str | None, length: str | None, date: str | None) -> str | None:
@@ -206,6 +209,4 @@ def _opened(record: SourceRecord, context: SourceContext) -> FilesSource:
     return FilesSource(WebdavFiles(record.location, rest, most_bytes), most_bytes=most_bytes)
 
 
-WEBDAV = Kind(
-    _opened, folder_address, "the address of a WebDAV folder: https://host/path/", secret="user:password"
-)
+WEBDAV = Kind(_opened, folder_address, "the address of a WebDAV folder: https://host/path/", {}, "user:password")
