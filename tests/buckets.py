@@ -34,10 +34,9 @@ class Buckets:
     @cached_property
     def backend(self) -> Any:
         from moto.backends import get_backend
-        from moto.core import DEFAULT_ACCOUNT_ID
 
         backend: Any = get_backend("s3")
-        return backend[DEFAULT_ACCOUNT_ID]["aws"]
+        return backend["123456789012"]["aws"]
 
     def put(self, key, content):
         self.backend.put_object(BUCKET, key, content)
@@ -67,7 +66,7 @@ class Buckets:
 @contextlib.contextmanager
 def buckets() -> Iterator[Buckets]:
     """Yield an empty server with the bucket ``documents``."""
-    from moto.server import create_backend_app
+    from moto.moto_server.werkzeug_app import create_backend_app
 
     with serving_app(create_backend_app("s3")) as served:
         found = Buckets(served)

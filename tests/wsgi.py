@@ -34,11 +34,15 @@ class Served:
         if fault is None:
             return self.app(environ, start_response)
         status, headers, body = fault
-        start_response(status, list({"Content-Length": str(len(body)), **headers}.items()))
-        return [body]
+        told = {"Content-Length": str(len(body)), **headers}
+        start_response(status, [(name, value) for name, value in told.items() if value])  # "" leaves a header out
+        return iter((body,))
 
 
 class _Quiet(WSGIRequestHandler):
+    def get_environ(self):
+        return super().get_environ() | {"RAW_URI": self.path, "REQUEST_URI": self.path}  # moto reads keys from it
+
     def log_message(self, *args):
         pass
 

@@ -177,6 +177,11 @@ class FilesSource:
                 write(piece)
         if not found.still() or (found.size_bytes is not None and size != found.size_bytes):
             return None
+        if found.version == item.version_tag and item.size_bytes not in (None, size):
+            raise ItemUnreadable(
+                f"{item.uri} has {item.size_bytes} bytes as it is listed, and {size} were sent.",
+                remedy="Look at the server: one of the two is wrong. It is tried again at the next run.",
+            )
         return RawDocument(
             uri=item.uri,
             path=path,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import aiohttp
 from aiobotocore.session import AioSession
 from aiohttp.abc import AbstractResolver, ResolveResult
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
@@ -110,6 +110,8 @@ class S3Files:
                     timeout=self._limits.seconds,
                     **token,
                 )
+            if "IsTruncated" not in found:  # a proxy's page, say: nothing is to be concluded from what it lacks
+                raise OutboundError(f"s3://{self._bucket} does not answer with a list.", remedy="Check the endpoint.")
             for each in found.get("CommonPrefixes", ()):
                 yield Entry(each["Prefix"].removeprefix(prefix).removesuffix("/"), is_folder=True)
             for each in found.get("Contents", ()):
@@ -135,13 +137,12 @@ class S3Files:
             found = self._client.call_s3("get_object", Bucket=self._bucket, Key=key, timeout=self._limits.seconds)
         body = found["Body"]
         try:
-            pieces = self._pieces(body, what, deadline, found["ContentLength"])
-            return take(Opened(pieces, found["ContentLength"], _etag(found["ETag"]), found["LastModified"]))
+            pieces = self._pieces(body, what, deadline)
+            return take(Opened(pieces, found.get("ContentLength"), _etag(found["ETag"]), found["LastModified"]))
         finally:
             self._client.loop.call_soon_threadsafe(body.close)
 
-    def _pieces(self, body: Any, what: str, deadline: float, size: int) -> Iterator[bytes]:
-        done = 0
+    def _pieces(self, body: Any, what: str, deadline: float) -> Iterator[bytes]:
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -149,11 +150,8 @@ class S3Files:
             with self._meaning(what):
                 piece = sync(self._client.loop, body.read, _PIECE_BYTES, timeout=left)
             if not piece:
-                break
-            done += len(piece)
+                return
             yield piece
-        if done != size:
-            raise OutboundError(f"{what} is cut off.")
 
     @contextlib.contextmanager
     def _meaning(self, what: str) -> Iterator[None]:
@@ -172,7 +170,7 @@ class S3Files:
                 raise Gone(f"{what} is not there.") from exc
             if isinstance(exc, PermissionError):
                 raise Denied(f"{what}: the server does not let us in ({code or exc}).") from exc
-            if isinstance(exc, TimeoutError):
+            if isinstance(exc, TimeoutError | ConnectTimeoutError | ReadTimeoutError):
                 raise OutboundError(f"{what} does not answer, or only slowly.") from exc
             raise OutboundError(f"{what} cannot be read: {code or str(exc) or type(exc).__name__}.") from exc
 

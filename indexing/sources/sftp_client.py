@@ -156,7 +156,7 @@ class SftpFiles:
             raise Denied(f"{self._server[0]} wants more than one proof of who {self._user} is.")
 
 
-class _Client(paramiko.SFTPClient):
+class _Client(paramiko.SFTPClient):  # type: ignore[misc]  # it has no types
     """paramiko's client, with names as bytes: theirs need not be UTF-8, and one that is not must hide no other."""
 
     def entries(self, path: bytes) -> Iterator[tuple[str, paramiko.SFTPAttributes]]:

@@ -166,9 +166,10 @@ def _entry(response: _Element, name: str, date: str | None) -> Entry:
 
 
 def _version_of(response: _Element, date: str | None) -> str | None:
-    return _version(
-        *(response.findtext(f".//{{DAV:}}get{name}") for name in ("etag", "lastmodified", "contentlength")), date
+    etag, modified, length = (
+        response.findtext(f".//{{DAV:}}get{name}") for name in ("etag", "lastmodified", "contentlength")
     )
+    return _version(etag, modified, length, date)
 
 
 def _version(etag: str | None, modified: str | None, length: str | None, date: str | None) -> str | None:
