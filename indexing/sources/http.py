@@ -93,6 +93,11 @@ class HttpSource(WebSource):
                 return raw
         raise ItemUnreadable(f"{item.uri} is being written to.", remedy="It is tried again at the next run.")
 
+    def same_site(self, url: str) -> bool:
+        """Return whether *url* is on this host and, where the location is a folder, below it."""
+        location = canonical(self.location)
+        return super().same_site(url) and (not location.endswith("/") or canonical(url).startswith(location))
+
     def _list(self, location: str, skipped: Skipped) -> Iterator[str]:
         """Yield the addresses in the list, each once, of this host."""
         seen: set[str] = set()
