@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 
 from indexing.outbound import Limits, Outbound
 from indexing.outbound_rules import parse_allowed
+from indexing.outbound_sockets import lookup
 from indexing.sources.files import FilesSource
 from tests.wsgi import Served, serving_app
 
@@ -44,7 +45,7 @@ class Buckets:
     def remove(self, key):
         self.backend.delete_object(BUCKET, key)
 
-    def files(self, prefix="", *, keys=("an-id", "a-key"), allow=None, attempts=1, endpoint=None, **limits):
+    def files(self, prefix="", *, keys=("an-id", "a-key"), allow=None, endpoint=None, resolve=lookup, **told):
         """Return the files of the bucket as our client reads them."""
         from indexing.sources.s3_client import S3Files
 
@@ -52,11 +53,11 @@ class Buckets:
         return S3Files(
             BUCKET,
             prefix,
-            endpoint=endpoint or self.served.url,
-            region="us-east-1",
+            endpoint=self.served.url if endpoint is None else endpoint,
+            region="eu-west-3",
             keys=keys,
-            outbound=Outbound(allowed, Limits(**limits)),
-            attempts=attempts,
+            attempts=told.pop("attempts", 1),
+            outbound=Outbound(allowed, Limits(**told), resolve),
         )
 
     def source(self, prefix="", *, most_bytes=200 << 20, **told):

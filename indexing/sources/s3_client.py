@@ -14,12 +14,14 @@ import os
 import socket
 import ssl
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 from aiobotocore.session import AioSession
 from aiohttp.abc import AbstractResolver, ResolveResult
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
+from botocore.loaders import Loader, create_loader
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
@@ -69,7 +71,7 @@ class S3Files:
             secret=key or None,
             token=None,
             endpoint_url=endpoint or None,
-            session=AioSession(session_vars=_defaults()),
+            session=_session(),
             client_kwargs={"region_name": region, "verify": ssl.get_default_verify_paths().cafile or True},
             config_kwargs=self._config(endpoint, attempts),
             use_listings_cache=False,
@@ -224,13 +226,23 @@ def _family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def _defaults() -> dict[str, tuple[Any, ...]]:
-    """Return all settings of botocore, each with its default and looked for nowhere."""
+def _session() -> AioSession:
+    """Return a session whose settings have their defaults, and are looked for nowhere."""
     nowhere = {"config_file": os.devnull, "credentials_file": os.devnull}
-    return {
-        name: (None, None, nowhere.get(name, default), conversion)
-        for name, (_, _, default, conversion) in AioSession.SESSION_VARIABLES.items()
-    }
+    session = AioSession(
+        session_vars={
+            name: (None, None, nowhere.get(name, default), conversion)
+            for name, (_, _, default, conversion) in AioSession.SESSION_VARIABLES.items()
+        }
+    )
+    session.register_component("data_loader", _descriptions())
+    return session
+
+
+@cache
+def _descriptions() -> Loader:
+    """Return botocore's description of S3, which takes it a quarter of a second to read: once is enough."""
+    return create_loader()
 
 
 def _etag(told: str) -> str:

@@ -148,7 +148,7 @@ def test_a_page_that_lists_no_folder_is_an_error(site):
 
 
 def test_a_busy_server_is_asked_again_after_its_time(site):
-    waits = []
+    waits: list[float] = []
     site.page("/list.txt", "")
     good = site.answers["/list.txt"]
     site.status("/list.txt", 429, Retry_After="4")

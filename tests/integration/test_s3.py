@@ -68,6 +68,7 @@ def test_folder_keys_deleted_versions_hidden_names_and_other_prefixes_are_no_doc
         server.put(key, b"" if key.endswith("/") else b"text")
     server.put("team-secret/c.txt", b"text")
     server.put("team/../d.txt", b"text")
+    server.put("team//e.txt", b"text")
     server.remove("team/gone.txt")
 
     found = listed(server.source("team"))
@@ -178,6 +179,7 @@ def test_a_redirect_leads_to_no_machine_that_is_not_allowed(server, host):
         ("200 OK", {}, b""),
         ("200 OK", {}, b"\x00\xff" * 100),
         listing(("b", 1), ("a", 1)),
+        listing(more="true", token="<NextContinuationToken>x</NextContinuationToken>"),
         listing(("a", 1), more="true"),
         listing(("a", 1), more="true", token="<NextContinuationToken>x</NextContinuationToken>"),
     ],
@@ -249,6 +251,38 @@ def test_a_server_that_is_not_allowed_hears_nothing(server):
         listed(server.source(allow=[]))
     with pytest.raises(OutboundRefused):
         listed(server.source(allow=["localhost"], endpoint=server.served.url.replace("127.0.0.1", "localhost")))
+    assert server.served.asked == []
+
+
+def test_a_name_is_looked_up_once_for_a_connection_and_the_address_is_what_counts(server):
+    server.served.fault = lambda environ: listing(("a.txt", 1))
+    asked = []
+
+    def changing(host, port):
+        asked.append(host)
+        return ["169.254.169.254"] if len(asked) == 1 else ["127.0.0.1"]
+
+    port = server.served.port
+    told = {"allow": [f"127.0.0.1:{port}", f"s3.example:{port}"], "endpoint": f"http://s3.example:{port}"}
+
+    with pytest.raises(OutboundRefused, match=r"169\.254"):
+        listed(server.source(resolve=changing, **told))
+    assert len(listed(server.source(resolve=changing, **told)).items) == 1
+    assert asked == ["s3.example"] * 2
+
+
+def test_without_an_endpoint_amazon_is_asked_whatever_the_environment_says(server, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.served.url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.served.url)
+    asked = []
+
+    def nowhere(host, port):
+        asked.append((host, port))
+        raise OSError("no such name")
+
+    with pytest.raises(OutboundError):
+        listed(server.source(endpoint="", resolve=nowhere))
+    assert asked == [("documents.s3.eu-west-3.amazonaws.com", 443)]
     assert server.served.asked == []
 
 

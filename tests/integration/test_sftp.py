@@ -145,7 +145,7 @@ def test_a_password_lets_in(server, source):
     """OpenSSH asks the machine's own passwords; a small server stands in for it."""
     import paramiko
 
-    class AnyFolder(paramiko.SFTPServerInterface):
+    class AnyFolder(paramiko.SFTPServerInterface):  # type: ignore[misc]
         def canonicalize(self, path):
             return os.path.normpath(f"/{path}")
 
@@ -154,7 +154,7 @@ def test_a_password_lets_in(server, source):
             found.filename, found.st_mode, found.st_size, found.st_mtime = "a.txt", 0o100644, 1, 1
             return [found]
 
-    class OnePassword(paramiko.ServerInterface):
+    class OnePassword(paramiko.ServerInterface):  # type: ignore[misc]
         def check_auth_password(self, username, password):
             good = (username, password) == ("ann", "secret")
             return paramiko.AUTH_SUCCESSFUL if good else paramiko.AUTH_FAILED
