@@ -72,9 +72,9 @@ class HttpSource(WebSource):
             else:
                 items.append(item)
             if len(items) + len(failures) >= _PAGE_ITEMS:
-                yield Page(tuple(items), tuple(failures), complete=not failures)
+                yield _page(items, failures)
                 items, failures[:] = [], []
-        yield Page(tuple(items), tuple(failures), skipped.notes(), complete=not failures)
+        yield _page(items, failures, skipped.notes())
 
     def fetch(self, item: Item, into: Path) -> RawDocument:
         """Download the file to ``into / "content"``; one that changes meanwhile is downloaded again.
@@ -142,6 +142,10 @@ class HttpSource(WebSource):
                     failures.append(_failure(url, OutboundError(f"{url} is too deep.")))
                 else:
                     pending.append(url)
+
+
+def _page(items: list[Item], failures: list[Failure], notes: tuple[str, ...] = ()) -> Page:
+    return Page(tuple(items), tuple(failures), notes, complete=not failures)
 
 
 def _text(reply: Reply) -> str:

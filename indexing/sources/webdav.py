@@ -130,6 +130,8 @@ def _responses(pieces: Iterable[bytes], url: str) -> Iterator[_Element]:
         root = parser.close()
     except etree.XMLSyntaxError as exc:
         raise OutboundError(f"{url} does not answer with XML: {exc}.") from exc
+    if root.getroottree().docinfo.doctype:  # no server needs one, and entities are what it could be for
+        raise OutboundError(f"{url} answers with a document type, which is not read.")
     if root.tag != "{DAV:}multistatus":
         raise OutboundError(f"{url} does not answer with a list of files.", remedy="Check the location.")
 
@@ -149,8 +151,7 @@ def _name_below(href: str, folder: str, base: str) -> str | None:
         return ""
     if not path.startswith(above) or there.query:
         return None
-    name = path[len(above) :].removesuffix(b"/")
-    return None if b"/" in name or not name else name.decode("utf-8", "surrogateescape")
+    return path[len(above) :].removesuffix(b"/").decode("utf-8", "surrogateescape")
 
 
 def _entry(response: _Element, name: str, date: str | None) -> Entry:

@@ -56,7 +56,7 @@ def test_a_folder_page_is_read_with_all_below_and_nothing_above(site, tmp_path):
         "/docs/%C3%A9%20%C3%A0.txt", "/docs/a.txt", "/docs/sub/b.pdf", "/docs/sub/deeper/c.txt",
     ]  # fmt: skip
     assert found.complete
-    assert not any("secret" in path or "/.git" in path for _, path in site.asked)
+    assert not any("secret" in path or "/.git" in path or "?" in path for _, path in site.asked)
     assert source(site).fetch(found.items[1], tmp_path).path.read_text() == "/docs/a.txt"
 
 

@@ -99,11 +99,14 @@ def answering(server, *rows, body=b"12345", **headers):
 # --- what is a document --------------------------------------------------------------------------------------------
 
 
-def test_folders_are_walked_and_names_lead_back_to_their_bytes(source, root, fetch):
+def test_folders_are_walked_and_names_lead_back_to_their_bytes(server, source, root, fetch):
+    depths = set()
+    server.fault = lambda environ: depths.add(environ.get("HTTP_DEPTH"))
     for name in ("a.txt", "sub/é à.txt", "sub/deeper/100%.txt", "a+b&c;d.txt", "x#y?.txt", ".hidden/b.txt", "~$a.docx"):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
+    aged(root / "a.txt")
     opened = source()
 
     found = {item.uri: fetch(opened, item).path.read_text() for item in listed(opened).items}
@@ -263,20 +266,38 @@ def test_an_answer_that_is_no_listing_deletes_nothing(server, source, answer):
         names(source())
 
 
-def test_entities_are_not_resolved(server, source):
+@pytest.mark.parametrize(
+    "declared",
+    ['<!ENTITY x "boom">', '<!ENTITY x SYSTEM "file://{file}">', '<!ENTITY % p SYSTEM "file://{file}"> %p;', ""],
+)
+def test_a_document_type_is_refused_and_no_entity_is_read(server, source, tmp_path, declared):
+    (tmp_path / "secret").write_text("boom")
+    status, headers, body = listing(("/files/&x;.txt", 5) if "x" in declared else ("/files/a.txt", 5))
+    doctype = f"<!DOCTYPE D [{declared.format(file=tmp_path / 'secret')}]>".encode()
+    server.fault = lambda environ: (status, headers, body.replace(b"?>", b"?>" + doctype, 1))
+
+    with pytest.raises(OutboundError, match="document type") as caught:
+        names(source())
+    assert "boom" not in str(caught.value)
+
+
+def test_a_bomb_of_entities_ends_at_once(server, source):
     bomb = "".join(f'<!ENTITY b{n} "{f"&b{n - 1};" * 10}">' for n in range(1, 12))
-    status, headers, body = listing(("/files/&x;.txt", 5), ("/files/&b11;.txt", 5))
-    inside = f'<!DOCTYPE D [<!ENTITY x SYSTEM "file:///etc/hostname"><!ENTITY b0 "boom">{bomb}]>'.encode()
-    server.fault = lambda environ: (status, headers, body.replace(b"?>", b"?>" + inside, 1))
+    status, headers, body = listing(("/files/&b11;.txt", 5))
+    doctype = f'<!DOCTYPE D [<!ENTITY b0 "boom">{bomb}]>'.encode()
+    server.fault = lambda environ: (status, headers, body.replace(b"?>", b"?>" + doctype, 1))
     began = time.monotonic()
 
-    try:
-        found = names(source())
-    except SourceError:
-        found = []
-
-    assert not any("boom" in name or len(name) > 20 for name in found)
+    with pytest.raises(OutboundError):
+        names(source())
     assert time.monotonic() - began < 2
+
+
+def test_a_page_that_wants_a_password_is_no_folder(server, source):
+    server.fault = lambda environ: ("200 OK", {"Content-Type": "text/html"}, b"<html>Please sign in</html>")
+
+    with pytest.raises(OutboundError, match="no WebDAV folder"):
+        names(source())
 
 
 # --- lies about lengths --------------------------------------------------------------------------------------------
