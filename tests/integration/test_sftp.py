@@ -141,7 +141,7 @@ def test_a_key_that_the_server_does_not_know_is_denied(server, source):
         names(source(secret=(server.folder / "host").read_text()))
 
 
-def test_a_password_lets_in(server, source):
+def test_a_password_lets_in_and_a_name_that_is_sent_twice_is_one_file(server, source):
     """OpenSSH asks the machine's own passwords; a small server stands in for it."""
     import paramiko
 
@@ -152,7 +152,7 @@ def test_a_password_lets_in(server, source):
         def list_folder(self, path):
             found = paramiko.SFTPAttributes()
             found.filename, found.st_mode, found.st_size, found.st_mtime = "a.txt", 0o100644, 1, 1
-            return [found]
+            return [found, found]  # as a folder that is written to while it is listed
 
     class OnePassword(paramiko.ServerInterface):  # type: ignore[misc]
         def check_auth_password(self, username, password):

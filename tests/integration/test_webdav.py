@@ -112,6 +112,7 @@ def test_folders_are_walked_and_names_lead_back_to_their_bytes(server, source, r
     found = {item.uri: fetch(opened, item).path.read_text() for item in listed(opened).items}
 
     assert found == {name: name for name in ("a.txt", "a+b&c;d.txt", "sub/deeper/100%.txt", "sub/é à.txt", "x#y?.txt")}
+    assert depths == {"1", "0", None}  # never a whole tree at once; GET has none
 
 
 def test_addresses_that_lead_elsewhere_are_no_documents(server, source):
