@@ -177,9 +177,8 @@ def test_a_password_lets_in_and_a_name_that_is_sent_twice_is_one_file(server, so
         thread.start()
         outbound = Outbound(parse_allowed([f"127.0.0.1:{port}"]), Limits(silent_s=5))
         try:
-            assert names(source(server=("127.0.0.1", port), user="ann", secret="secret", outbound=outbound)) == [
-                "a.txt"
-            ]
+            opened = source(server=("127.0.0.1", port), user="ann", secret="secret", outbound=outbound)
+            assert [item.uri for page in opened.pages(None) for item in page.items] == ["a.txt"]
         finally:
             thread.join(5)
             for transport in served:
