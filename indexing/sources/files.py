@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from indexing.documents import Failure, Item, Page, RawDocument
-from indexing.errors import ItemUnreadable, ParseLimit
+from indexing.errors import ItemUnreadable, OutboundTooLong, ParseLimit
 from indexing.sources.folder import Skipped, left_out, parts_of, uri_of
 from indexing.sources.private import private_file
 from indexing.sources.rest import Denied, Gone, unreadable
@@ -144,6 +144,8 @@ class FilesSource:
 
         try:
             return self._files.read(parts, hashed)
+        except OutboundTooLong:
+            return "long"
         except (Denied, Gone, ItemUnreadable) as exc:
             return f"unread {type(exc).__name__}"
 

@@ -22,6 +22,7 @@ from aiobotocore.session import AioSession
 from aiohttp.abc import AbstractResolver, ResolveResult
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
 from botocore.loaders import Loader, create_loader
+from botocore.parsers import ResponseParserError
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
@@ -32,7 +33,7 @@ from indexing.sources.files import Entry, Opened
 from indexing.sources.rest import Denied, Gone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from indexing.outbound import Outbound
 
@@ -42,6 +43,8 @@ _PAGE_KEYS = 1000
 _PIECE_BYTES = 1 << 20
 #: As often as ``rest.Rest`` asks.
 _ATTEMPTS = 4
+#: ValueError: botocore's, for a number or a time in an answer that is none.
+_FAILURES = (OSError, ValueError, BotoCoreError, ClientError, ResponseParserError, aiohttp.ClientError)
 _NO_SUCH_KEY = frozenset({"NoSuchKey", "404", "NoSuchVersion"})
 
 
@@ -115,14 +118,14 @@ class S3Files:
             if "IsTruncated" not in found:  # a proxy's page, say: nothing is to be concluded from what it lacks
                 raise OutboundError(f"s3://{self._bucket} does not answer with a list.", remedy="Check the endpoint.")
             for each in found.get("CommonPrefixes", ()):
-                yield Entry(each["Prefix"].removeprefix(prefix).removesuffix("/"), is_folder=True)
+                yield Entry(each.get("Prefix", "").removeprefix(prefix).removesuffix("/"), is_folder=True)
             for each in found.get("Contents", ()):
-                if each["Key"] <= last:  # a listing that begins anew would never end
+                if each.get("Key", "") <= last:  # a listing that begins anew would never end
                     raise OutboundError(f"s3://{self._bucket} does not list its keys in order.")
                 last = each["Key"]
                 if not last.endswith("/"):
-                    tag = _etag(each["ETag"])
-                    yield Entry(last.removeprefix(prefix), False, "", tag, each["Size"], each["LastModified"])
+                    tag, size, at = _etag(each), each.get("Size"), each.get("LastModified")
+                    yield Entry(last.removeprefix(prefix), False, "", tag, size, at)
             if not found.get("IsTruncated"):
                 return
             following = found.get("NextContinuationToken", "")
@@ -140,7 +143,7 @@ class S3Files:
         body = found["Body"]
         try:
             pieces = self._pieces(body, what, deadline)
-            return take(Opened(pieces, found.get("ContentLength"), _etag(found["ETag"]), found["LastModified"]))
+            return take(Opened(pieces, found.get("ContentLength"), _etag(found), found.get("LastModified")))
         finally:
             self._client.loop.call_soon_threadsafe(body.close)
 
@@ -160,7 +163,7 @@ class S3Files:
         """Raise what goes wrong in the body as an error of ours."""
         try:
             yield
-        except (OSError, BotoCoreError, ClientError, aiohttp.ClientError) as exc:
+        except _FAILURES as exc:
             if self._checked.refused is not None:
                 refused = self._checked.refused
                 raise OutboundRefused(refused.message, remedy=refused.remedy) from exc
@@ -245,8 +248,10 @@ def _descriptions() -> Loader:
     return create_loader()
 
 
-def _etag(told: str) -> str:
-    return "etag " + told.strip().strip('"')
+def _etag(found: Mapping[str, Any]) -> str | None:
+    """Return the version of an object; None where a server tells none."""
+    plain = str(found.get("ETag", "")).strip().strip('"')
+    return f"etag {plain}" if plain else None
 
 
 def _code(exc: BaseException) -> str:
