@@ -10,6 +10,7 @@ import hmac
 import io
 import os
 import stat
+import struct
 import threading
 import time
 import weakref
@@ -232,7 +233,7 @@ def _meaning(what: str) -> Iterator[None]:
         raise OutboundError(f"{what} has no key of the type that the source names: {exc}.") from exc
     except TimeoutError as exc:
         raise OutboundError(f"{what} does not answer, or only slowly.") from exc
-    except (OSError, EOFError, paramiko.SSHException, UnicodeError) as exc:
+    except (OSError, EOFError, ValueError, struct.error, paramiko.SSHException, paramiko.SFTPError) as exc:
         raise OutboundError(f"{what} cannot be read: {str(exc) or type(exc).__name__}.") from exc
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from email.utils import formatdate
 
 import pytest
 
@@ -184,6 +185,22 @@ def test_a_file_that_is_written_while_it_is_read_is_read_again(server, source, r
 
     assert raw.path.read_text() == "three!"
     assert raw.version_tag == listed(opened).items[0].version_tag
+
+
+def test_a_new_file_that_is_too_long_stops_no_listing(server, source, fetch):
+    now = formatdate(usegmt=True)
+    status, headers, body = listing(("/files/a.txt", ""))
+    told = {"Last-Modified": now, "Content-Length": str(3 << 20)}
+    server.fault = lambda environ: (
+        (status, headers, body.replace(OLD.encode(), now.encode()))
+        if environ["REQUEST_METHOD"] == "PROPFIND"
+        else ("200 OK", told, b"x" * (3 << 20))
+    )
+    opened = source()
+
+    (item,) = listed(opened).items
+    with pytest.raises(ParseLimit):
+        fetch(opened, item)
 
 
 # --- failures ------------------------------------------------------------------------------------------------------
