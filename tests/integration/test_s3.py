@@ -129,12 +129,12 @@ def test_a_bucket_that_vanishes_before_the_second_page_ends_the_listing(server):
 
 
 def test_a_server_that_hangs_ends_by_the_limit(server):
-    server.served.fault = lambda environ: time.sleep(1.5)
+    server.served.fault = lambda environ: time.sleep(8)
     began = time.monotonic()
 
     with pytest.raises(OutboundError, match="does not answer"):
         listed(server.source(silent_s=0.3))
-    assert time.monotonic() - began < 1.4
+    assert time.monotonic() - began < 6
 
 
 def test_a_busy_server_is_asked_again_and_not_for_ever(server):
@@ -246,7 +246,7 @@ def test_a_metadata_address_as_endpoint_is_refused(server, endpoint):
 
     with pytest.raises(OutboundRefused, match="not allowed"):
         listed(server.source(endpoint=endpoint))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
 
 
 def test_a_server_that_is_not_allowed_hears_nothing(server):

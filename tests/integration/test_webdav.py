@@ -246,12 +246,12 @@ def test_a_busy_server_is_asked_again_after_its_time(server, source, root, waits
 
 
 def test_a_server_that_hangs_ends_by_the_limit(server, source):
-    server.fault = lambda environ: time.sleep(1)
+    server.fault = lambda environ: time.sleep(8)
     began = time.monotonic()
 
     with pytest.raises(OutboundError, match="does not answer"):
         names(source(silent_s=0.3))
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 6
 
 
 def test_a_redirect_loop_ends_and_one_that_leads_inside_is_refused(server, source):
@@ -308,7 +308,7 @@ def test_a_bomb_of_entities_ends_at_once(server, source):
 
     with pytest.raises(OutboundError):
         names(source())
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 6
 
 
 def test_a_page_that_wants_a_password_is_no_folder(server, source):
