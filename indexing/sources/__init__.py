@@ -83,8 +83,12 @@ class Kind:
 #: kind → where its ``Kind`` is. Read when it is used: a source loads its libraries then.
 BUILT_IN: Mapping[str, str] = {
     "folder": "indexing.sources.folder:FOLDER",
+    "http": "indexing.sources.http:HTTP",
     "push": "indexing.sources.push:PUSH",
+    "s3": "indexing.sources.s3:S3",
+    "sftp": "indexing.sources.sftp:SFTP",
     "web": "indexing.sources.web:WEB",
+    "webdav": "indexing.sources.webdav:WEBDAV",
 }
 
 

@@ -43,6 +43,7 @@ _COPY_BYTES = 1 << 20
 _COPY_ATTEMPTS = 4
 #: Time stamps have the grain of the kernel's clock tick (4 ms or 10 ms): two writes within one look like one.
 _CLOCK_TICK_S = 0.02
+_FIRST_NAMES = 3
 _LEFT_BEHIND = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\\\ud800-\udfff]|!(?=/)")
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
@@ -66,7 +67,7 @@ class FolderSource:
         A sub-folder that cannot be looked into makes its page incomplete. Raises SourceMissing for the root.
         """
         items: list[Item] = []
-        skipped = _Skipped()
+        skipped = Skipped()
         with self._opened_root() as root:
             pending: list[_Folder] = [_Folder((), None)]
             while pending:
@@ -154,22 +155,34 @@ class _Folder(NamedTuple):
     readers: tuple[str, ...] | None
 
 
-class _Skipped:
+class Skipped:
     """Counts of what was left out on purpose."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, list[str]] = {}
+        self._counts: dict[str, int] = {}
+        self._first: dict[str, list[str]] = {}
 
     def add(self, what: str, uri: str) -> None:
         """Count one more *what*."""
-        self._counts.setdefault(what, []).append(uri)
+        self._counts[what] = self._counts.get(what, 0) + 1
+        if self._counts[what] <= _FIRST_NAMES:
+            self._first.setdefault(what, []).append(uri)
 
     def notes(self) -> tuple[str, ...]:
         """Return one line for each kind, with the first names."""
         return tuple(
-            f"{len(uris)} {what} skipped: {', '.join(uris[:3])}{' …' if len(uris) > 3 else ''}"
-            for what, uris in sorted(self._counts.items())
+            f"{count} {what} skipped: {', '.join(self._first[what])}{' …' if count > _FIRST_NAMES else ''}"
+            for what, count in sorted(self._counts.items())
         )
+
+
+def left_out(name: str) -> str:
+    """Return why a file or folder called *name* is left out, in words that follow a count; "" when it is not."""
+    if name.startswith("."):
+        return "hidden"
+    if name.startswith("~$") or name.casefold() in _LEFT_BEHIND:
+        return "left behind by programs"
+    return ""
 
 
 def _sort_entry(
@@ -177,17 +190,15 @@ def _sort_entry(
     folder: _Folder,
     items: list[Item],
     pending: list[_Folder],
-    skipped: _Skipped,
+    skipped: Skipped,
 ) -> None:
     """Put one directory entry where it belongs. Raises OSError when it cannot be looked at."""
     parts = (*folder.parts, entry.name)
     uri = uri_of(parts)
     if entry.name == ACCESS_FILE:
         return
-    if entry.name.startswith("."):
-        skipped.add("hidden", uri)
-    elif entry.name.startswith("~$") or entry.name.casefold() in _LEFT_BEHIND:
-        skipped.add("left behind by programs", uri)
+    if why := left_out(entry.name):
+        skipped.add(why, uri)
     elif entry.is_symlink():
         skipped.add("symbolic links", uri)
     elif entry.is_dir(follow_symlinks=False):

@@ -36,6 +36,8 @@ _ATTEMPTS = 4
 _BUSY_S = 2.0
 #: One that names more is left for the next run.
 LONGEST_WAIT_S = 120.0
+#: 207 is WebDAV's.
+_GOOD = frozenset({200, 207})
 _GONE = frozenset({404, 410})
 _DENIED = frozenset({401, 403})
 _BUSY = frozenset({429, 502, 503, 504})
@@ -175,7 +177,7 @@ def moment(text: str | None) -> datetime | None:
 
 def _refuse(reply: Reply) -> None:
     """Raise an error unless the answer is a good one."""
-    if reply.status == 200:
+    if reply.status in _GOOD:
         return
     if reply.status in _BUSY:
         wait_s = retry_after_s(reply)

@@ -15,15 +15,23 @@ from indexing.sources import BUILT_IN, SourceContext, open_source
 from indexing.testing import FakeParsers, HashEmbedder, kinds_of, listed
 from tests.sources.fake import Fake
 from tests.sources.folder import Folder
+from tests.sources.http import Http
 from tests.sources.push import Push
+from tests.sources.s3 import S3
+from tests.sources.sftp import Sftp
 from tests.sources.web import Web
+from tests.sources.webdav import Webdav
 
 pytestmark = pytest.mark.network
 
 PLACES = [
     Folder,
+    Http,
     Push,
+    S3,
+    Sftp,
     Web,
+    Webdav,
     Fake,
 ]
 
@@ -235,4 +243,4 @@ def test_an_unknown_kind_is_an_error_that_names_the_known_ones(sqlite_catalog, s
 
     with pytest.raises(SourceError, match="pigeon") as caught:
         open_source(record, SourceContext(sqlite_catalog, settings()))
-    assert "folder, push, web" in caught.value.remedy
+    assert ", ".join(sorted(BUILT_IN)) in caught.value.remedy
