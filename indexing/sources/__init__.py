@@ -82,7 +82,9 @@ class Kind:
 
 #: kind → where its ``Kind`` is. Read when it is used: a source loads its libraries then.
 BUILT_IN: Mapping[str, str] = {
+    "confluence": "indexing.sources.confluence:CONFLUENCE",
     "folder": "indexing.sources.folder:FOLDER",
+    "jira": "indexing.sources.jira:JIRA",
     "push": "indexing.sources.push:PUSH",
     "web": "indexing.sources.web:WEB",
 }

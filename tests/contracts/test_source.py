@@ -14,8 +14,10 @@ from indexing.listing import listed
 from indexing.pipeline import Indexing, sync_source
 from indexing.sources import BUILT_IN, SourceContext, open_source
 from indexing.testing import FakeParsers, HashEmbedder, kinds_of
+from tests.sources.confluence import Confluence
 from tests.sources.fake import Fake
 from tests.sources.folder import Folder
+from tests.sources.jira import Jira
 from tests.sources.push import Push
 from tests.sources.web import Web
 
@@ -25,6 +27,8 @@ PLACES = [
     Folder,
     Push,
     Web,
+    Confluence,
+    Jira,
     Fake,
 ]
 
