@@ -96,7 +96,7 @@ class Access:
     rest: Rest
     base: str
     directory: Directory
-    _restrictions: dict[str, Gate | None] = field(default_factory=dict)
+    _restrictions: dict[str, Gate | str | None] = field(default_factory=dict)  # a text: why they cannot be read
     _unknown: dict[str, str] = field(default_factory=dict)  # what nobody may read for now → why
     _parents: dict[tuple[str, str], tuple[str, str] | None] = field(default_factory=dict)
     _failures: int = 0
@@ -128,16 +128,9 @@ class Access:
                 self._parents["page", key] = _parent_of(content)
             found = (self._restriction(above) for _, above in self._upwards(kind, key))
             gates += [gate for gate in found if gate is not None]
-        except (Denied, Gone) as exc:
+        except (Denied, Gone, OutboundError) as exc:
             self._unknown[f"{kind} {key}"] = exc.message
             return ()
-        except OutboundError as exc:
-            self._unknown[f"{kind} {key}"] = exc.message
-            self._failures += 1
-            if self._failures >= _IN_A_ROW:
-                raise SourceError(f"Restrictions cannot be read: {exc.message}", remedy=exc.remedy) from exc
-            return ()
-        self._failures = 0
         return self.directory.readers(gates)
 
     def notes(self) -> tuple[str, ...]:
@@ -164,10 +157,25 @@ class Access:
             here = self._parent(*here)
 
     def _restriction(self, content: str) -> Gate | None:
-        """Return who may read by the restrictions of this very content; None when it has none."""
+        """Return who may read by the restrictions of this very content; None when it has none.
+
+        Raises Gone when they cannot be read, and SourceError when nothing answers any more.
+        """
         if content not in self._restrictions:
-            self._restrictions[content] = self._asked_restriction(content)
-        return self._restrictions[content]
+            try:
+                self._restrictions[content] = self._asked_restriction(content)
+                self._failures = 0
+            except (Denied, Gone) as exc:
+                self._restrictions[content] = exc.message
+            except OutboundError as exc:
+                self._restrictions[content] = exc.message
+                self._failures += 1
+                if self._failures >= _IN_A_ROW:
+                    raise SourceError(f"Restrictions cannot be read: {exc.message}", remedy=exc.remedy) from exc
+        found = self._restrictions[content]
+        if isinstance(found, str):
+            raise Gone(found)
+        return found
 
     def _asked_restriction(self, content: str) -> Gate | None:
         users: set[str] = set()
