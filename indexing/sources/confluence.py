@@ -126,7 +126,7 @@ class ConfluenceSource:
         url = f"{self.base}/rest/api/user/current"
         answer = self.rest.json(url)
         with understood(url):
-            if answer.get("type") == "anonymous" or not answer.get("accountId"):
+            if not answer.get("accountId"):
                 raise Denied(f"{url} takes us for a visitor.")
 
     def _listed_spaces(self) -> list[str]:

@@ -88,7 +88,7 @@ def test_what_is_open_to_all_is_for_nobody_unless_somebody_is_named(server):
         holder("userCustomField", "customfield_1"),
         holder("groupCustomField", "customfield_2"),
         {"type": "applicationRole", "parameter": "jira-software", "value": "jira-software"},
-        {"type": "group", "parameter": "staff"},
+        {"type": "group", "parameter": "g-staff"},
         holder("sd.customer.portal.only"),
     ],
 )
@@ -226,7 +226,7 @@ def test_a_wrong_secret_is_named(server):
 
 
 def test_a_busy_service_is_asked_again_when_it_says(server):
-    pauses = []
+    pauses: list[float] = []
     server.status["search/jql"], server.headers["Retry-After"] = 429, "3"
 
     with pytest.raises(OutboundError, match="busy"):

@@ -5,7 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
+
+if TYPE_CHECKING:
+    from tests.webs import Site
 
 TOKEN = "Basic " + base64.b64encode(b"bot@example.com:token").decode()
 
@@ -14,11 +18,11 @@ TOKEN = "Basic " + base64.b64encode(b"bot@example.com:token").decode()
 class ConfluenceServer:
     """What the site holds. ``site`` is one of tests.webs; everything below /wiki is answered from here."""
 
-    site: object
-    spaces: dict[str, dict] = field(default_factory=dict)
-    contents: dict[str, dict] = field(default_factory=dict)  # pages, blog posts and folders, by id
-    attachments: dict[str, dict] = field(default_factory=dict)
-    permissions: dict[str, list[dict]] = field(default_factory=dict)  # by space
+    site: Site
+    spaces: dict[str, dict[str, Any]] = field(default_factory=dict)
+    contents: dict[str, dict[str, Any]] = field(default_factory=dict)  # pages, blog posts and folders, by id
+    attachments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    permissions: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by space
     restrictions: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)  # users, ids of groups
     groups: dict[str, tuple[str, list[str]]] = field(default_factory=dict)  # id → name, members
     emails: dict[str, str] = field(default_factory=dict)
@@ -185,8 +189,8 @@ class ConfluenceServer:
                 }
                 return {"operation": "read", "restrictions": shown, "_links": {}, "_expandable": {"content": ""}}
             case ["content", _, "child", "attachment", number, "download"]:
-                found = self.attachments.get(number)
-                return found["content"] if found else None
+                attached = self.attachments.get(number)
+                return attached["content"] if attached else None
         return None
 
 

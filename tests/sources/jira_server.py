@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.sources.confluence_server import TOKEN, sent
+
+if TYPE_CHECKING:
+    from tests.webs import Site
 
 
 @dataclass
 class JiraServer:
     """What the site holds. ``site`` is one of tests.webs."""
 
-    site: object
-    issues: dict[str, dict] = field(default_factory=dict)  # by id
-    comments: dict[str, list[dict]] = field(default_factory=dict)  # by issue
-    browse: dict[str, list[dict]] = field(default_factory=dict)  # project → holders
-    levels: dict[str, list[dict]] = field(default_factory=dict)  # level → holders
+    site: Site
+    issues: dict[str, dict[str, Any]] = field(default_factory=dict)  # by id
+    comments: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by issue
+    browse: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # project → holders
+    levels: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # level → holders
     roles: dict[tuple[str, str], tuple[list[str], list[str]]] = field(default_factory=dict)  # users, ids of groups
     groups: dict[str, tuple[str, list[str]]] = field(default_factory=dict)  # id → name, members
     emails: dict[str, str] = field(default_factory=dict)
@@ -25,7 +29,7 @@ class JiraServer:
     down: bool = False  # from the second page of a search on, and for single issues
     status: dict[str, int] = field(default_factory=dict)  # part of a path → what is answered instead
     headers: dict[str, str] = field(default_factory=dict)  # sent with such a status
-    searched: list[dict] = field(default_factory=list)
+    searched: list[dict[str, Any]] = field(default_factory=list)
     expired: set[str] = field(default_factory=set)  # tokens that are not good any more
     _number: int = 10000
 
