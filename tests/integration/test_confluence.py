@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from indexing.documents import SourceRecord
 from indexing.errors import ItemUnreadable, OutboundError, OutboundRefused, SourceError
 from indexing.listing import listed
 from indexing.outbound import Outbound
@@ -363,7 +366,7 @@ def test_a_busy_service_is_asked_again_when_it_says(server, space):
     assert pauses == [7.0, 7.0, 7.0]
 
 
-def test_options_and_locations_are_checked(sqlite_catalog, settings):
+def test_only_a_plain_address_with_https_is_a_location():
     kind = kind_called("confluence")
     assert kind.location(" https://a.atlassian.net/wiki/ ") == "https://a.atlassian.net/wiki"
     for bad in ("http://a.atlassian.net/wiki", "a.atlassian.net", "https://a.net/wiki?x=1", "https://u:p@a.net/wiki"):
@@ -371,30 +374,16 @@ def test_options_and_locations_are_checked(sqlite_catalog, settings):
             kind.location(bad)
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [({"spaces": "HR,../x"}, "spaces"), ({"names": "nick"}, "names"), ({"attachments": "maybe"}, "attachments")],
-)
-def test_an_option_of_no_use_is_an_error_that_names_it(sqlite_catalog, settings, options, said):
-    from indexing import store
+def test_an_option_or_a_token_of_no_use_is_an_error_that_names_it(sqlite_catalog, settings):
+    context = SourceContext(sqlite_catalog, settings())
+    store_secret(context.settings.data_dir, "wiki", "two words")
+    record = SourceRecord(1, "w", "confluence", "https://a.atlassian.net/wiki", 1)
 
-    with sqlite_catalog.transaction() as session:
-        record = store.add_source(session, "w", "confluence", "https://a.atlassian.net/wiki", options=options)
-
-    with pytest.raises(SourceError, match=said):
-        open_source(record, SourceContext(sqlite_catalog, settings()))
-
-
-def test_a_token_that_cannot_stand_in_a_header_is_named_and_not_shown(sqlite_catalog, settings, tmp_path):
-    from indexing import store
-
-    chosen = settings()
-    store_secret(chosen.data_dir, "wiki", "two words")
-    with sqlite_catalog.transaction() as session:
-        record = store.add_source(session, "w", "confluence", "https://a.atlassian.net/wiki", secret="wiki")
-
-    with pytest.raises(SourceError, match="wiki") as caught:
-        open_source(record, SourceContext(sqlite_catalog, chosen))
+    for option, value in (("spaces", "HR,../x"), ("names", "nick"), ("attachments", "maybe")):
+        with pytest.raises(SourceError, match=option):
+            open_source(replace(record, options={option: value}), context)
+    with pytest.raises(SourceError, match="secret wiki") as caught:
+        open_source(replace(record, secret="wiki"), context)
     assert "two words" not in str(caught.value)
 
 
