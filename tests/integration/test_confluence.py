@@ -387,6 +387,20 @@ def test_an_option_or_a_token_of_no_use_is_an_error_that_names_it(sqlite_catalog
     assert "two words" not in str(caught.value)
 
 
+def test_a_source_is_opened_with_its_options_and_secret(server, space, sqlite_catalog, settings):
+    server.page(space, "Mine")
+    server.attach(server.page(server.space("IT"), "Theirs"), "a.txt", b"a")
+    context = SourceContext(sqlite_catalog, settings(outbound_allow=(f"127.0.0.1:{server.site.port}",)))
+    store_secret(context.settings.data_dir, "wiki", "token")
+    options = {"email": "bot@example.com", "spaces": "HR", "issuer": SSO, "attachments": "no"}
+    record = SourceRecord(1, "w", "confluence", server.base, 1, options=options, secret="wiki")
+
+    listing = listed(open_source(record, context))
+
+    assert readers(server, listing=listing) == {"Mine": ("staff",)}
+    assert (listing.issuer, listing.complete) == (SSO, True)
+
+
 # --- gates ---------------------------------------------------------------------------------------------------------
 
 
