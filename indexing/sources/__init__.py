@@ -82,8 +82,10 @@ class Kind:
 
 #: kind → where its ``Kind`` is. Read when it is used: a source loads its libraries then.
 BUILT_IN: Mapping[str, str] = {
+    "confluence": "indexing.sources.confluence:CONFLUENCE",
     "folder": "indexing.sources.folder:FOLDER",
     "http": "indexing.sources.http:HTTP",
+    "jira": "indexing.sources.jira:JIRA",
     "push": "indexing.sources.push:PUSH",
     "s3": "indexing.sources.s3:S3",
     "sftp": "indexing.sources.sftp:SFTP",

@@ -6,11 +6,11 @@ import pytest
 
 from indexing import store
 from indexing.errors import ItemUnreadable, OutboundError, OutboundRefused, ParseLimit, SourceError
-from indexing.listing import listed
 from indexing.outbound import Limits, Outbound
 from indexing.outbound_rules import parse_allowed
 from indexing.sources import SourceContext, kind_called, open_source
 from indexing.sources.http import HttpSource
+from indexing.testing import listed
 from tests.webs import serving
 
 pytestmark = pytest.mark.network

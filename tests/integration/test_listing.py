@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from indexing import listing
+from indexing import listing, store
 from indexing.compare import pipeline_of
 from indexing.documents import Item, Page
 from indexing.errors import SourceError
@@ -136,7 +136,7 @@ def test_a_million_items_that_did_not_change_need_no_memory_each(world):
     taken = crawl(world, Long())
     taken._stored = listing._Stored(
         (
-            listing.store.StoredVersion(n, f"folder/document {n:09}.txt", "v1", _pipeline(world), None)
+            store.StoredVersion(n, f"folder/document {n:09}.txt", "v1", _pipeline(world), None)
             for n in range(count)
         ),
         pipeline_of(world.embedder, world.settings),

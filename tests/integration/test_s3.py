@@ -8,10 +8,10 @@ import pytest
 
 from indexing import store
 from indexing.errors import ItemUnreadable, OutboundError, OutboundRefused, ParseLimit, SourceError, SourceMissing
-from indexing.listing import listed
 from indexing.secrets import store_secret
 from indexing.sources import SourceContext, kind_called, open_source
 from indexing.sources.rest import Denied
+from indexing.testing import listed
 from tests.buckets import buckets, refused
 from tests.webs import serving
 

@@ -13,7 +13,6 @@ import pytest
 
 from indexing import store
 from indexing.errors import ItemUnreadable, OutboundError, OutboundRefused, ParseLimit, SourceError
-from indexing.listing import listed
 from indexing.outbound import Limits, Outbound
 from indexing.outbound_rules import parse_allowed
 from indexing.secrets import store_secret
@@ -21,6 +20,7 @@ from indexing.sources import SourceContext, kind_called, open_source
 from indexing.sources.files import FilesSource
 from indexing.sources.rest import Denied
 from indexing.sources.sftp import host_key
+from indexing.testing import listed
 from tests.sshd import sshd
 
 pytestmark = pytest.mark.network

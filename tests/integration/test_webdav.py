@@ -11,7 +11,6 @@ import pytest
 from indexing import store
 from indexing.documents import Item
 from indexing.errors import ItemUnreadable, OutboundError, OutboundRefused, ParseLimit, SourceError
-from indexing.listing import listed
 from indexing.outbound import Limits, Outbound
 from indexing.outbound_rules import parse_allowed
 from indexing.secrets import store_secret
@@ -19,6 +18,7 @@ from indexing.sources import SourceContext, kind_called, open_source
 from indexing.sources.files import FilesSource
 from indexing.sources.rest import Denied, Rest
 from indexing.sources.webdav import WebdavFiles, basic
+from indexing.testing import listed
 from tests.davs import dav
 from tests.webs import serving
 
