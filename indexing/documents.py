@@ -88,6 +88,7 @@ class RawDocument:
     media_type: str | None = None  # only when the source knows it; the parser looks at name and content
     version_tag: str = ""  # of exactly these bytes; the listing's may be older
     modified_at: datetime | None = None
+    name: str = ""  # what its source calls it, folders before it, where the uri does not say: "hr/pay.docx"
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ def read_bytes(reader: Reader, raw: RawDocument, depth: int = 0) -> Reading:
         return Reading(raw.uri, known, raw, parked=True)
     with tempfile.TemporaryDirectory(dir=reader.workdir, ignore_cleanup_errors=True) as folder:
         try:
-            name = raw.uri.rsplit("/", 1)[-1]
+            name = (raw.name or raw.uri).rsplit("/", 1)[-1]
             parsed = reader.parsers.parse(raw.path, name, raw.media_type, Path(folder))
         except Exception as exc:  # noqa: BLE001 -- the boundary of one document: it fails, the run goes on
             return Reading(raw.uri, known, raw, failure=failure_of(raw.uri, "parse", exc, raw.content_hash))

@@ -283,7 +283,7 @@ def _new_document(writer: Writer, prepared: Prepared, parent_id: int | None) -> 
     reading = prepared.reading
     assert reading.raw is not None  # noqa: S101 -- for the type checker: what was parsed was fetched
     assert reading.parsed is not None  # noqa: S101 -- likewise: the caller looked
-    name = name_of(reading.uri)
+    name = reading.raw.name[-_TITLE_CHARACTERS:] or name_of(reading.uri)
     return NewDocument(
         source_id=writer.source.id,
         uri=reading.uri,

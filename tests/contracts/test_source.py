@@ -12,11 +12,12 @@ from indexing import principals, store
 from indexing.errors import IndexingError, ItemUnreadable, SourceError
 from indexing.listing import listed
 from indexing.pipeline import Indexing, sync_source
-from indexing.sources import BUILT_IN, SourceContext, open_source
+from indexing.sources import BUILT_IN, SourceContext, kind_names, open_source
 from indexing.testing import FakeParsers, HashEmbedder, kinds_of
 from tests.sources.fake import Fake
 from tests.sources.folder import Folder
 from tests.sources.push import Push
+from tests.sources.sharepoint import SharePoint
 from tests.sources.web import Web
 
 pytestmark = pytest.mark.network
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.network
 PLACES = [
     Folder,
     Push,
+    SharePoint,
     Web,
     Fake,
 ]
@@ -236,4 +238,4 @@ def test_an_unknown_kind_is_an_error_that_names_the_known_ones(sqlite_catalog, s
 
     with pytest.raises(SourceError, match="pigeon") as caught:
         open_source(record, SourceContext(sqlite_catalog, settings()))
-    assert "folder, push, web" in caught.value.remedy
+    assert ", ".join(kind_names()) in caught.value.remedy
