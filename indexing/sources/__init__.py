@@ -83,6 +83,7 @@ class Kind:
 #: kind → where its ``Kind`` is. Read when it is used: a source loads its libraries then.
 BUILT_IN: Mapping[str, str] = {
     "folder": "indexing.sources.folder:FOLDER",
+    "gdrive": "indexing.sources.gdrive:GDRIVE",
     "push": "indexing.sources.push:PUSH",
     "sharepoint": "indexing.sources.sharepoint:SHAREPOINT",
     "web": "indexing.sources.web:WEB",

@@ -57,7 +57,11 @@ class Gone(SourceError):
     default_remedy = "Check the location of the source."
 
 
-class _Busy(OutboundError):
+class Busy(OutboundError):
+    """The server goes on asking to come back later."""
+
+
+class _Busy(Busy):
     """The server asks to come back later."""
 
     def __init__(self, url: str, status: int, wait_s: float | None) -> None:
@@ -192,9 +196,7 @@ def _refuse(reply: Reply, busy: Callable[[Reply], bool]) -> NoReturn:
     if reply.status in _BUSY or (reply.status == 403 and busy(reply)):
         wait_s = retry_after_s(reply)
         if wait_s is not None and wait_s > LONGEST_WAIT_S:
-            raise OutboundError(
-                f"{reply.url} asks to come back in {wait_s:.0f} seconds.", remedy="Run sync again then."
-            )
+            raise Busy(f"{reply.url} asks to come back in {wait_s:.0f} seconds.", remedy="Run sync again then.")
         raise _Busy(reply.url, reply.status, wait_s)
     if reply.status in _DENIED:
         raise (SignedOut if reply.status == 401 else Denied)(

@@ -32,7 +32,7 @@ from indexing.principals import LOCAL
 from indexing.sources import Kind
 from indexing.sources.answers import base_address, document_name, documented, entries, identifier, size_of, within
 from indexing.sources.oauth import Signed, granted, named, option
-from indexing.sources.rest import LONGEST_WAIT_S, Denied, Gone, Rest, moment, unreadable
+from indexing.sources.rest import LONGEST_WAIT_S, Busy, Denied, Gone, Rest, moment, unreadable
 from indexing.sources.sharepoint_access import Directory, readers_of
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class SharePoint:
                 break
             waiting = busy
             self._graph.sleep(wait_s)
-        raise OutboundError(f"{self._base} is busy: permissions could not be read.", remedy="Run sync again later.")
+        raise Busy(f"{self._base} is busy: permissions could not be read.", remedy="Run sync again later.")
 
     def _named(self, body: Any, entry: Mapping[str, Any]) -> tuple[str, ...] | None:
         """Return the readers in an answer of /permissions, its further parts too; None when they cannot be read."""
@@ -217,6 +217,8 @@ class SharePoint:
                         site = str(entry["parentReference"].get("siteId") or "")
                         return readers_of(permissions, site, self._directory)
                     body = self._graph.json(within(self._base, following))
+        except Busy:
+            raise
         except (OutboundError, Denied, Gone):
             return None
         return None

@@ -16,6 +16,7 @@ from indexing.sources import BUILT_IN, SourceContext, kind_names, open_source
 from indexing.testing import FakeParsers, HashEmbedder, kinds_of
 from tests.sources.fake import Fake
 from tests.sources.folder import Folder
+from tests.sources.gdrive import GoogleDrive
 from tests.sources.push import Push
 from tests.sources.sharepoint import SharePoint
 from tests.sources.web import Web
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.network
 
 PLACES = [
     Folder,
+    GoogleDrive,
     Push,
     SharePoint,
     Web,
