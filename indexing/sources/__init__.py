@@ -84,6 +84,7 @@ class Kind:
 BUILT_IN: Mapping[str, str] = {
     "folder": "indexing.sources.folder:FOLDER",
     "gdrive": "indexing.sources.gdrive:GDRIVE",
+    "notion": "indexing.sources.notion:NOTION",
     "push": "indexing.sources.push:PUSH",
     "sharepoint": "indexing.sources.sharepoint:SHAREPOINT",
     "web": "indexing.sources.web:WEB",

@@ -1,10 +1,10 @@
 """Google Drive, through its API v3, as a service account, with permissions.
 
 https://developers.google.com/workspace/drive/api/reference/rest/v3/files/list lists a shared drive, all that the
-account sees, or a folder, which is walked from folder to folder. The uri of a file is its address by id, and survives renames
-and moves. Its version is Drive's hash of its content; documents of Google itself have none, and are known by when they
-were modified. They are fetched by files.export, as Office files; other files by alt=media. Shortcuts are not followed.
-The trash is not content: ``trashed`` is also true of what is in a folder that was trashed.
+account sees, or a folder, which is walked from folder to folder. The uri of a file is its address by id, and survives
+renames and moves. Its version is Drive's hash of its content; documents of Google itself have none, and are known by
+when they were modified. They are fetched by files.export, as Office files; other files by alt=media. Shortcuts are not
+followed. The trash is not content: ``trashed`` is also true of what is in a folder that was trashed.
 
 Permissions come with the list, or, for files of shared drives, by permissions.list for each
 (https://developers.google.com/workspace/drive/api/reference/rest/v3/permissions/list). Quotas are a 403 with a reason:

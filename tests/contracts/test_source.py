@@ -17,6 +17,7 @@ from indexing.testing import FakeParsers, HashEmbedder, kinds_of
 from tests.sources.fake import Fake
 from tests.sources.folder import Folder
 from tests.sources.gdrive import GoogleDrive
+from tests.sources.notion import Notion
 from tests.sources.push import Push
 from tests.sources.sharepoint import SharePoint
 from tests.sources.web import Web
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.network
 PLACES = [
     Folder,
     GoogleDrive,
+    Notion,
     Push,
     SharePoint,
     Web,
