@@ -237,7 +237,7 @@ def _tag(entry: Mapping[str, Any], kind: str = "") -> str:
 def _wait_s(headers: Any) -> float:
     told = headers if isinstance(headers, dict) else {}
     found = next((value for name, value in told.items() if name.lower() == "retry-after"), None)
-    return float(found) if str(found).isdecimal() else _BUSY_S
+    return float(str(found)) if str(found).isdecimal() else _BUSY_S
 
 
 def _notes(counts: Counter[str]) -> tuple[str, ...]:
