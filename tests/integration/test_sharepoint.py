@@ -205,6 +205,22 @@ def test_the_name_of_a_document_is_its_path_and_its_version_the_same_in_listing_
     assert item.version_tag.startswith("quickXorHash ")  # delta leaves the cTag out
 
 
+def test_a_document_is_titled_by_its_path_and_read_by_its_name(world, sqlite_catalog, settings):
+    graph, _, _, make = world
+    graph.put("hr/pay.txt", b"The pay.")
+    parsers = FakeParsers()
+    indexing = Indexing(sqlite_catalog, HashEmbedder(), parsers, settings(), kinds_of(sharepoint=make()))
+    with sqlite_catalog.transaction() as session:
+        record = store.add_source(session, "hr", "sharepoint", "")
+
+    sync_source(indexing, record)
+
+    with sqlite_catalog.reading() as session:
+        (document,) = store.known_documents(session, record.id).values()
+    assert document.title == "hr/pay.txt"
+    assert parsers.parsed == ["pay.txt"]
+
+
 @pytest.mark.parametrize(
     ("options", "asked"),
     [
