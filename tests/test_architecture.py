@@ -58,7 +58,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "httpcore": ("indexing.outbound",),
     "httpx": ("indexing.outbound", "app.identity_provider"),
     "ir_measures": ("app.measures",),
-    "joserfc": ("app.identity_provider", "app.sign_in"),
+    "joserfc": ("app.identity_provider", "app.sign_in", "indexing.sources.gdrive"),
     "jinja2": ("app.evaluation_report", "app.llm"),
     "limits": ("app.quotas",),
     "openai": ("app.llm_server",),

@@ -84,11 +84,14 @@ class Kind:
 BUILT_IN: Mapping[str, str] = {
     "confluence": "indexing.sources.confluence:CONFLUENCE",
     "folder": "indexing.sources.folder:FOLDER",
+    "gdrive": "indexing.sources.gdrive:GDRIVE",
     "http": "indexing.sources.http:HTTP",
     "jira": "indexing.sources.jira:JIRA",
+    "notion": "indexing.sources.notion:NOTION",
     "push": "indexing.sources.push:PUSH",
     "s3": "indexing.sources.s3:S3",
     "sftp": "indexing.sources.sftp:SFTP",
+    "sharepoint": "indexing.sources.sharepoint:SHAREPOINT",
     "web": "indexing.sources.web:WEB",
     "webdav": "indexing.sources.webdav:WEBDAV",
 }

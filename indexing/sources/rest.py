@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
@@ -21,7 +21,7 @@ from indexing.errors import ItemUnreadable, OutboundError, OutboundTooLong, Pars
 from indexing.sources.private import private_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from indexing.documents import Item
@@ -49,13 +49,21 @@ class Denied(SourceError):
     default_remedy = "Check the secret of the source and what its account may read."
 
 
+class SignedOut(Denied):
+    """The service does not know us, or no longer: what we showed to it is wrong, or has run out."""
+
+
 class Gone(SourceError):
     """The service does not have it."""
 
     default_remedy = "Check the location of the source."
 
 
-class _Busy(OutboundError):
+class Busy(OutboundError):
+    """The server goes on asking to come back later."""
+
+
+class _Busy(Busy):
     """The server asks to come back later."""
 
     def __init__(self, url: str, status: int, wait_s: float | None) -> None:
@@ -65,15 +73,19 @@ class _Busy(OutboundError):
 
 @dataclass(frozen=True)
 class Rest:
-    """Asks one service. ``headers`` carry who we are; they go to the host that is asked only."""
+    """Asks one service. ``headers`` carry who we are; they go to the host that is asked only.
+
+    ``busy`` says of a refusal (403) whether it only means "later": some services have no other word for it.
+    """
 
     outbound: Outbound
     headers: Mapping[str, str] = field(default_factory=dict)
     sleep: Callable[[float], None] = time.sleep
+    busy: Callable[[Reply], bool] = lambda _reply: False
 
     def json(self, url: str, *, method: str = "GET", body: Any = None) -> Any:
         """Return what *url* answers, parsed. Raises Denied, Gone, or SourceError for anything else that is no 200."""
-        return self.ask(url, _parsed, method=method, body=body)
+        return self.ask(url, parsed, method=method, body=body)
 
     def ask(
         self,
@@ -83,16 +95,22 @@ class Rest:
         method: str = "GET",
         body: Any = None,
         headers: Mapping[str, str] | None = None,
+        good: Collection[int] = _GOOD,
     ) -> T:
-        """Return what *take* makes of the answer of *url*, which is a good one; asked again when the server is busy."""
-        content = b"" if body is None else json.dumps(body).encode()
-        sent = {"Accept": "application/json", **self.headers, **(headers or {})}
+        """Return what *take* makes of the answer of *url*, which is a good one; asked again when the server is busy.
+
+        *body* is sent as JSON, or as it is when it is bytes.
+        """
+        content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {"Accept": "application/json", **self.headers}
         if content:
             sent["Content-Type"] = "application/json"
+        sent |= headers or {}
 
         def once() -> T:
             with self.outbound.ask(url, method=method, headers=sent, content=content) as reply:
-                _refuse(reply)
+                if reply.status not in good:
+                    _refuse(reply, self.busy)
                 return take(reply)
 
         retrying = Retrying(
@@ -175,25 +193,24 @@ def moment(text: str | None) -> datetime | None:
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
-def _refuse(reply: Reply) -> None:
-    """Raise an error unless the answer is a good one."""
-    if reply.status in _GOOD:
-        return
-    if reply.status in _BUSY:
+def _refuse(reply: Reply, busy: Callable[[Reply], bool]) -> NoReturn:
+    """Raise the error that an answer means which is not a good one."""
+    if reply.status in _BUSY or (reply.status == 403 and busy(reply)):
         wait_s = retry_after_s(reply)
         if wait_s is not None and wait_s > LONGEST_WAIT_S:
-            raise OutboundError(
-                f"{reply.url} asks to come back in {wait_s:.0f} seconds.", remedy="Run sync again then."
-            )
+            raise Busy(f"{reply.url} asks to come back in {wait_s:.0f} seconds.", remedy="Run sync again then.")
         raise _Busy(reply.url, reply.status, wait_s)
     if reply.status in _DENIED:
-        raise Denied(f"{reply.url} answers {reply.status}: the service does not let us in.")
+        raise (SignedOut if reply.status == 401 else Denied)(
+            f"{reply.url} answers {reply.status}: the service does not let us in."
+        )
     if reply.status in _GONE:
         raise Gone(f"{reply.url} answers {reply.status}: it is not there.")
     raise OutboundError(f"{reply.url} answers {reply.status}.")
 
 
-def _parsed(reply: Reply) -> Any:
+def parsed(reply: Reply) -> Any:
+    """Return the JSON of an answer. Raises OutboundError when it is none, or too long."""
     content = b"".join(reply.body(JSON_BYTES))
     try:
         return json.loads(content)
