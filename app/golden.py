@@ -9,14 +9,14 @@ import csv
 import hashlib
 import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.errors import BadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 #: Columns of a set; others (notes, owners) are allowed and ignored.
 COLUMNS = ("question", "documents", "answers", "answerable", "language", "id")
@@ -54,9 +54,15 @@ def read_golden(path: Path) -> GoldenSet:
     """
     try:
         content = path.read_bytes()
-        text = content.decode("utf-8-sig")
     except OSError as exc:
         raise BadRequest(f"{path} cannot be read: {exc.strerror}.", remedy="Name a golden set.") from exc
+    return parse_golden(path, content)
+
+
+def parse_golden(path: Path, content: bytes) -> GoldenSet:
+    """Return the set that a file of this name and content holds. Raises BadRequest as ``read_golden``."""
+    try:
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise BadRequest(f"{path} is not UTF-8 text.", remedy="Save it as UTF-8 (in Excel: CSV UTF-8).") from exc
     lines = _csv_lines if path.suffix.lower() in {".csv", ".tsv"} else _json_lines
@@ -71,6 +77,11 @@ def read_golden(path: Path) -> GoldenSet:
             f"{path} holds no question.", remedy="Write one question a line; docs/evaluation.md shows how."
         )
     return GoldenSet(path.name, hashlib.sha256(content).hexdigest(), tuple(questions.values()))
+
+
+def golden_of(name: str, sha256: str, lines: str) -> GoldenSet:
+    """Return the set called *name* whose questions :func:`golden_lines` wrote."""
+    return replace(parse_golden(Path(name).with_suffix(".jsonl"), lines.encode()), name=name, sha256=sha256)
 
 
 def golden_lines(questions: Sequence[GoldenQuestion]) -> str:

@@ -11,6 +11,7 @@ import structlog
 
 from app import audit
 from app.errors import Conflict
+from app.gated import GoldenGate
 from indexing import runs
 from indexing.errors import IndexingError
 from indexing.pipeline import Indexing, sync_source
@@ -35,7 +36,9 @@ def indexing_of(parts: Parts, by: int | None = LOCAL_PRINCIPAL_ID) -> Indexing:
     def recorded(session: Session, action: str, number: int) -> None:
         audit.record(session, by, action, number)
 
-    return Indexing(parts.catalog, parts.embedder, parts.parsers, parts.settings, recorded=recorded)
+    return Indexing(
+        parts.catalog, parts.embedder, parts.parsers, parts.settings, recorded=recorded, gate=GoldenGate(parts)
+    )
 
 
 @dataclass

@@ -3,7 +3,9 @@
     list → compare → move, delete → fetch → parse (worker threads, several at once)
                                   → chunk → embed (batches across documents) → store (one transaction each)
 
-Nothing needs publishing afterwards: the change log says what is new, and the next question sees it.
+Nothing needs publishing afterwards: the change log says what is new, and the next question sees it. Only where a gate
+guards the source, new and changed documents are a candidate until the gate has compared it with what is served
+(``indexing.store_candidate``); what is gone, moved, or no longer for everybody, never waits.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from indexing import changelog, runs, schedules, store
+from indexing import changelog, runs, schedules, store, store_candidate
 from indexing.compare import attachments_of, compare, moves, pipeline_of, refuse_shrunk, rename_candidates
 from indexing.documents import Progress
 from indexing.errors import CatalogError, IndexingError
@@ -29,7 +31,7 @@ from indexing.reading import Reader, hashed, read_ahead
 from indexing.sources import SourceContext, kind_called, open_source
 from indexing.tables import utc_now
 from indexing.tally import Tally
-from indexing.writing import Cancelled, Prepared, Writer, name_of, prepare, write
+from indexing.writing import Cancelled, Prepared, Writer, is_outdated, name_of, prepare, remove_outdated, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from indexing.reading import Parsers
     from indexing.settings import IndexingSettings
     from indexing.sources import Kind, Source
+    from indexing.trial import Gate
 
     OnProgress = Callable[[Progress], None]
     #: Is told an action and an id, in the transaction that does it.
@@ -57,6 +60,7 @@ _BATCH_DOCUMENTS = 64
 #: How often the run's row in the catalog is brought up to date.
 _UPDATE_S = 2.0
 _FINISH_ATTEMPTS = 4
+_CLOSED = "The gate is closed: what is new waits, and what was served stays. `metier gate {0}` shows why."
 
 _log = structlog.get_logger(__name__)
 
@@ -70,7 +74,8 @@ class Indexing:
     """The pieces that indexing is made of. ``kinds`` finds a kind of source by its name; tests bring their own.
 
     ``recorded`` is called with "source.sync", "document.push" or "document.delete" and the id of the run or document,
-    in the transaction that begins the run or changes the document.
+    in the transaction that begins the run or changes the document. ``gate`` decides on what runs have read; None: all
+    of it is served at once.
     """
 
     catalog: Catalog
@@ -79,6 +84,7 @@ class Indexing:
     settings: IndexingSettings
     kinds: Callable[[str], Kind] = kind_called
     recorded: Recorded = _unrecorded
+    gate: Gate | None = None
 
     def opened(self, source: SourceRecord) -> Source:
         """Return the source of this record. Raises SourceError."""
@@ -97,12 +103,14 @@ def sync_source(
     confirm_deletions: bool = False,
     cancel: threading.Event | None = None,
     run_id: int | None = None,
+    force: bool = False,
 ) -> SyncReport:
     """Bring the catalog up to date with *source*, and return what was done.
 
     What goes wrong with one document is a failure in the report and in the catalog; what goes wrong with the run
     (no folder, an implausibly shrunken listing, a full disk, an unusable model) ends it with state "failed" and the
-    reason. Either way all documents that were stored stay stored. Setting *cancel* ends it with state "cancelled".
+    reason. Either way all documents that were stored stay stored. Setting *cancel* ends it with state "cancelled". A
+    gate that is closed ends it with state "held": new and changed documents wait; *force* passes the gate by.
     *run_id* is a run that its caller has started already (``schedules.claim_due``). Raises RunInProgress when the
     source is being synchronised already; nothing was done then.
     """
@@ -110,7 +118,8 @@ def sync_source(
     begun = partial(_begun, indexing)
     with exclusive_run(indexing.catalog, source, indexing.settings.data_dir, begun, run_id) as (held, workdir):
         tally = Tally(held, source.name)
-        run = _Run(indexing, source, held, workdir, tally, on_progress, cancel)
+        gate = None if force or source.kind == "push" else indexing.gate
+        run = _Run(indexing, source, held, workdir, tally, on_progress, cancel, gate)
         error: str | None = "The program was stopped, or failed in an unexpected way."
         try:
             _sync(run, confirm_deletions=confirm_deletions)
@@ -119,6 +128,8 @@ def sync_source(
             error = str(exc)
         finally:
             state = "failed" if error else "cancelled" if cancel.is_set() else "succeeded"
+            if tally.held and not error:
+                state, error = runs.HELD, _CLOSED.format(held)
             report = tally.report(state, error)
             _finish(indexing.catalog, source.id, report)
     return report
@@ -139,6 +150,11 @@ class _Run:
     tally: Tally
     on_progress: OnProgress
     cancel: threading.Event
+    gate: Gate | None
+
+    def guarded(self) -> bool:
+        """Say whether what this run reads has to pass the gate."""
+        return self.gate is not None and self.gate.guards(self.source)
 
 
 def _sync(run: _Run, *, confirm_deletions: bool) -> None:
@@ -154,6 +170,7 @@ def _sync(run: _Run, *, confirm_deletions: bool) -> None:
     listing = listed(opened)
     with indexing.catalog.transaction() as session:  # before anything is read: a revocation does not wait for it
         lists = take_lists(session, source, listing, began_at)
+        store_candidate.discard(session, source.id)  # of an earlier run: what it held is read anew
     known = with_lists(known, lists, listing)
     work = compare(listing, known, failures, pipeline)
     counts = {"listed": len(listing.items), "unchanged": work.unchanged, "parked": len(work.parked)}
@@ -162,6 +179,7 @@ def _sync(run: _Run, *, confirm_deletions: bool) -> None:
     tally.gives_lists = bool(lists.own)
 
     reader = Reader(opened, indexing.parsers, indexing.settings, pipeline, known, failures, run.workdir)
+    guarded = run.guarded()
     writer = Writer(
         indexing.catalog,
         indexing.embedder,
@@ -172,6 +190,7 @@ def _sync(run: _Run, *, confirm_deletions: bool) -> None:
         failures,
         lists.own,
         run.cancel,
+        _begun_candidate(run) if guarded and known else None,  # where nothing is served, nothing can get worse
     )
     moved = moves(work, list(hashed(reader, rename_candidates(work))), pipeline)
     origins = {document.id for document, _ in moved}
@@ -180,10 +199,55 @@ def _sync(run: _Run, *, confirm_deletions: bool) -> None:
         refuse_shrunk(len(gone), known, indexing.settings.shrink_limit)
     _move_and_delete(run, listing, work, moved, gone, writer)
 
+    failed = {uri: failures[uri].content_hash for uri in work.parked}
+    outdated = [known[uri] for uri, failed_hash in failed.items() if is_outdated(known.get(uri), failed_hash)]
+    tally.add({"deleted": remove_outdated(writer, outdated)})
+
     arrived = {raw.uri for _, raw in moved}
     tasks = [task for task in work.tasks if task.item.uri not in arrived]
     with contextlib.suppress(Cancelled):
         _read_and_write(run, reader, writer, tasks)
+        if guarded and not run.cancel.is_set():
+            _pass_gate(run, first=not known)
+
+
+def _begun_candidate(run: _Run) -> int:
+    with run.indexing.catalog.transaction() as session:
+        changelog.lock(session)
+        runs.hold(session, run.run_id)
+        return store_candidate.begin(session, run.source.id)
+
+
+def _pass_gate(run: _Run, *, first: bool) -> None:
+    """Publish the candidate if it is good enough; the verdict is kept either way, in the same transaction.
+
+    What the *first* run of a source has read is served already: there was nothing to compare it with, so it is only
+    measured.
+    """
+    source_id, started = run.source.id, time.monotonic()
+    with run.indexing.catalog.reading() as session:
+        served, candidate = store_candidate.served(session, source_id), store_candidate.trial(session, source_id)
+    measured = first and run.tally.report(runs.RUNNING).added > 0
+    if run.gate is None or not (candidate or measured):
+        return
+
+    def show(done: int, total: int) -> None:
+        if run.cancel.is_set():
+            raise Cancelled
+        run.on_progress(Progress("gate", done, total))
+
+    verdict = run.gate.judge(served, candidate, show)
+    held = verdict.closes and candidate is not None
+    with run.indexing.catalog.transaction() as session:
+        changelog.lock(session)
+        runs.hold(session, run.run_id)
+        if candidate is not None and not held:
+            store_candidate.publish(session, source_id)
+        runs.put_verdict(session, run.run_id, verdict)
+    run.tally.held = held
+    run.tally.spend({"gate": time.monotonic() - started})
+    if held:
+        _log.warning("The gate is closed.", action="gate_closed", source_id=source_id, run=run.run_id)
 
 
 def _move_and_delete(
@@ -263,7 +327,7 @@ def _finish(catalog: Catalog, source_id: int, report: SyncReport) -> None:
         try:
             with catalog.transaction() as session:
                 runs.finish_run(session, report)
-                schedules.settle(session, source_id, succeeded=report.state == "succeeded")
+                schedules.settle(session, source_id, succeeded=report.state in {"succeeded", runs.HELD})
         except CatalogError as exc:
             _log.warning(
                 "The report of a run was not stored.", action="run_not_stored", run=report.run_id, why=str(exc)

@@ -18,6 +18,7 @@ from indexing.documents import Block, Item, Page, Parsed, RawDocument
 from indexing.errors import EmptyDocument, ItemUnreadable, UnsupportedFormat
 from indexing.sentences import words
 from indexing.sources import Kind, kind_called
+from indexing.trial import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from indexing.documents import SourceRecord
     from indexing.sources import Source
+    from indexing.trial import Trial
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
@@ -130,6 +133,27 @@ class FakeSource:
         path.write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
         return RawDocument(item.uri, path, digest, len(content), version_tag=f"v{version}")
+
+
+@dataclass
+class ScriptedGate:
+    """A Gate that says what it was told to. ``asked`` holds what it was asked to judge."""
+
+    closes: bool = True
+    error: BaseException | None = None  # raised in place of a verdict
+    asked: list[tuple[Trial, Trial | None]] = field(default_factory=list)
+
+    def guards(self, source: SourceRecord) -> bool:  # noqa: ARG002 -- all of them
+        """Say yes."""
+        return True
+
+    def judge(self, served: Trial, candidate: Trial | None, progress: Callable[[int, int], None]) -> Verdict:
+        """Return the verdict that was scripted."""
+        progress(0, 1)
+        self.asked.append((served, candidate))
+        if self.error is not None:
+            raise self.error
+        return Verdict(self.closes, {"said": "so"})
 
 
 def kinds_of(**sources: Source) -> Callable[[str], Kind]:
