@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from indexing import changelog
 from indexing.db import among, now
@@ -79,6 +79,14 @@ def finish_run(session: Session, report: SyncReport) -> None:
     """Store the run's final state and report; nothing happens when another run has taken over."""
     values = {"state": report.state, "finished_at": now(session), "report": asdict(report), "error": report.error}
     session.execute(update(RUN).where(RUN.c.id == report.run_id, RUN.c.state == RUNNING).values(values))
+
+
+def held_sources(session: Session, scope: Scope) -> list[str]:
+    """Return the names of the sources that the scope may read and whose newest run is held."""
+    newest = select(func.max(RUN.c.id)).group_by(RUN.c.source_id)
+    query = select(SOURCE.c.name).join(RUN, RUN.c.source_id == SOURCE.c.id)
+    query = query.where(RUN.c.id.in_(newest), RUN.c.state == HELD, source_permitted(session, scope))
+    return list(session.execute(query.order_by(SOURCE.c.name)).scalars())
 
 
 def put_verdict(session: Session, run_id: int, verdict: Verdict) -> None:
