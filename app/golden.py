@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from app.errors import BadRequest
@@ -59,7 +59,7 @@ def read_golden(path: Path) -> GoldenSet:
     return parse_golden(path, content)
 
 
-def parse_golden(path: Path, content: bytes) -> GoldenSet:
+def parse_golden(path: PurePath, content: bytes) -> GoldenSet:
     """Return the set that a file of this name and content holds. Raises BadRequest as ``read_golden``."""
     try:
         text = content.decode("utf-8-sig")
@@ -81,7 +81,7 @@ def parse_golden(path: Path, content: bytes) -> GoldenSet:
 
 def golden_of(name: str, sha256: str, lines: str) -> GoldenSet:
     """Return the set called *name* whose questions :func:`golden_lines` wrote."""
-    return replace(parse_golden(Path(name).with_suffix(".jsonl"), lines.encode()), name=name, sha256=sha256)
+    return replace(parse_golden(PurePath(name).with_suffix(".jsonl"), lines.encode()), name=name, sha256=sha256)
 
 
 def golden_lines(questions: Sequence[GoldenQuestion]) -> str:
@@ -89,7 +89,7 @@ def golden_lines(questions: Sequence[GoldenQuestion]) -> str:
     return "".join(json.dumps(asdict(each), ensure_ascii=False) + "\n" for each in questions)
 
 
-def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _json_lines(path: PurePath, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -104,7 +104,7 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]
         yield number, fields
 
 
-def _csv_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _csv_lines(path: PurePath, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     header = text.partition("\n")[0]
     separator = max(",;\t", key=header.count)  # a spreadsheet in French writes semicolons
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -135,7 +135,7 @@ def _cells(row: Mapping[str, str]) -> dict[str, Any]:
     return fields
 
 
-def _question(path: Path, number: int, fields: Mapping[str, Any]) -> GoldenQuestion:
+def _question(path: PurePath, number: int, fields: Mapping[str, Any]) -> GoldenQuestion:
     text = fields.get("question")
     if not isinstance(text, str) or not text.strip():
         raise _unusable(path, number, "there is no question", "Write it in the field question.")
@@ -159,7 +159,7 @@ def _question(path: Path, number: int, fields: Mapping[str, Any]) -> GoldenQuest
     )
 
 
-def _texts(path: Path, number: int, fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+def _texts(path: PurePath, number: int, fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = fields.get(name) or []
     if isinstance(value, str):
         value = [value]
@@ -168,7 +168,7 @@ def _texts(path: Path, number: int, fields: Mapping[str, Any], name: str) -> tup
     return tuple(dict.fromkeys(each.strip() for each in value))
 
 
-def _flag(path: Path, number: int, fields: Mapping[str, Any], name: str, *, default: bool) -> bool:
+def _flag(path: PurePath, number: int, fields: Mapping[str, Any], name: str, *, default: bool) -> bool:
     value = fields.get(name)
     if value is None:
         return default
@@ -178,5 +178,5 @@ def _flag(path: Path, number: int, fields: Mapping[str, Any], name: str, *, defa
     return word in _YES
 
 
-def _unusable(path: Path, number: int, reason: str, remedy: str) -> BadRequest:
+def _unusable(path: PurePath, number: int, reason: str, remedy: str) -> BadRequest:
     return BadRequest(f"{path}, line {number}: {reason}.", remedy=f"{remedy} Nothing was run.")

@@ -100,6 +100,10 @@ class FakeSource:
         self._version += 1
         self._files[uri] = (self._version, content.encode() if isinstance(content, str) else content)
 
+    def uris(self) -> list[str]:
+        """Return what is there."""
+        return list(self._files)
+
     def touch(self, uri: str) -> None:
         """Give *uri* a new version tag and the same bytes."""
         self.write(uri, self._files[uri][1])

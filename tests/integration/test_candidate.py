@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 from sqlalchemy import event
 
-from indexing import changelog, grants, principals, runs, store, store_candidate
+from indexing import changelog, db, grants, principals, runs, store, store_candidate
 from indexing.access import authorise
 from indexing.documents import Attachment, Block, Parsed
 from indexing.errors import RunLost
 from indexing.search import SearchIndex
-from indexing.tables import LOCAL_PRINCIPAL_ID
+from indexing.tables import LOCAL_PRINCIPAL_ID, Table
 from indexing.testing import ScriptedGate
+from indexing.trial import Verdict
 from tests.worlds import World
 
 OLD = {
@@ -90,7 +95,7 @@ def test_a_held_candidate_leaves_what_is_served_as_it_was(world):
     assert texts(world) == before == OLD
     assert "metier gate" in world.runs()[0].error
     with world.catalog.reading() as session:
-        assert runs.verdict(session, report.run_id).closes
+        assert runs.verdict(session, report.run_id) == Verdict(closes=True, report={"said": "so"})
         changelog.verify(session)
 
 
@@ -107,6 +112,7 @@ def test_nobody_can_be_given_a_list_count_or_text_of_a_held_candidate(world):
     assert hits(world, index_of(world, "fresh"), "Epsilon alpha new words") == before[0]
     with world.catalog.reading() as session:
         twin = store_candidate.twin_of(session, world.source.id)
+        assert twin is not None
         waiting = store.known_documents(session, twin)
         assert set(waiting) == {"a.txt", "c.txt", "e.txt"}
         assert [source.name for source in store.sources(session)] == ["docs"]
@@ -117,7 +123,8 @@ def test_nobody_can_be_given_a_list_count_or_text_of_a_held_candidate(world):
             assert store.counts(session, own, twin).documents == 0
             assert {each.uri for each in store.document_list(session, own)} == set(OLD)
             for each in waiting.values():
-                assert store.document(session, own, each.id) is store.document_text(session, own, each.id) is None
+                assert store.document(session, own, each.id) is None
+                assert store.document_text(session, own, each.id) is None
         assert store.source_named(session, f"\x1f{world.source.id}") is None
         assert all(store.access_list_of(session, each.id) is None for each in waiting.values())
 
@@ -196,15 +203,16 @@ def test_a_run_with_nothing_new_does_not_ask_the_gate(world):
 
 
 def test_the_first_run_is_served_at_once_and_only_measured(catalog, settings):
-    world = World(catalog, settings(), gate=ScriptedGate())
+    gate = ScriptedGate()
+    world = World(catalog, settings(), gate=gate)
     world.files.write("a.txt", "Alpha.")
 
     report = world.sync()
 
     assert (report.state, texts(world)) == ("succeeded", {"a.txt": "Alpha."})
-    assert [candidate for _, candidate in world.gate.asked] == [None]
+    assert [candidate for _, candidate in gate.asked] == [None]
     with world.catalog.reading() as session:
-        assert runs.verdict(session, report.run_id).report == {"said": "so"}
+        assert runs.verdict(session, report.run_id) == Verdict(closes=True, report={"said": "so"})
 
 
 # --- what never waits -----------------------------------------------------------------------------------------
@@ -260,7 +268,7 @@ def state(world):
             world.text(each.uri),
             each.title,
             each.content_hash,
-            by_id.get(each.parent_id),
+            by_id.get(each.parent_id or 0),
             each.chunks,
         )
         for each in shown
@@ -380,14 +388,12 @@ class Killed(BaseException):
 def test_a_run_that_dies_at_any_statement_of_publishing_leaves_the_old_or_the_new_and_never_a_mix(world):
     change(world)
     world.gate.closes = False
-    count = {"left": None, "seen": 0}
+    count: dict[str, int | None] = {"left": None}
 
     def dying(conn, cursor, statement, parameters, context, executemany):
-        count["seen"] += 1
-        if count["left"] is not None:
-            count["left"] -= 1
-            if count["left"] < 0:
-                count["left"] = None
+        if (left := count["left"]) is not None:
+            count["left"] = left - 1 if left else None
+            if not left:
                 raise Killed
 
     old = state(world)
@@ -452,8 +458,6 @@ def test_a_run_that_lost_its_source_publishes_nothing(world):
 
 
 def test_a_cancelled_trial_publishes_nothing(world):
-    import threading
-
     cancel = threading.Event()
     change(world)
 
@@ -507,3 +511,121 @@ def test_a_process_that_is_killed_while_the_gate_is_asked_leaves_the_old_and_the
     assert len(world.indexed()) == 2  # the candidate is there, and nobody sees it
     assert world.sync().state == "succeeded"
     assert len(world.indexed()) == 1
+
+
+# --- any history ----------------------------------------------------------------------------------------------
+
+
+HISTORIES = int(os.environ.get("METIER_TEST_EXAMPLES") or 6)
+
+
+def disturb(chance, world, version):
+    """Do one thing to the files, the same for equal *chance*."""
+    uris = sorted(world.files.uris())
+    uri = chance.choice([f"{name}.txt" for name in "abcdef"])
+    match chance.choice(("write", "write", "write", "broken", "remove", "rename", "touch", "mail", "readers")):
+        case "write":
+            world.files.write(uri, f"Text {version} of {uri}, once.\n\n# Part\n\nShared words {version % 2}.")
+        case "broken":
+            world.files.write(uri, b"\xff" + bytes(str(version % 3), "ascii"))
+        case "remove" if uris:
+            world.files.remove(chance.choice(uris))
+        case "rename" if names := [each for each in uris if each != "mail.eml"]:  # which is read by its name
+            world.files.rename(chance.choice(names), f"moved-{version}.txt")
+        case "touch" if uris:
+            world.files.touch(chance.choice(uris))
+        case "mail":
+            mail(world, version, *chance.sample(["one.txt", "two.txt", "three.txt"], chance.randint(0, 3)))
+        case "readers" if uris:
+            world.files.readers[chance.choice(uris)] = chance.choice([("ann",), ("bob",), ("ann", "bob"), ()])
+
+
+def everything(world):
+    """What each reader may read, by uri, and what the indexes hold; and that the log is whole."""
+    with world.catalog.reading() as session:
+        changelog.verify(session)
+        shown = {}
+        for who in ("ann", "bob"):
+            found = principals.principal_named(session, who)
+            assert found is not None
+            own = authorise(session, found.id)
+            listed = store.document_list(session, own)
+            uris = {each.id: each.uri for each in listed}
+            shown[who] = {
+                each.uri: (
+                    store.document_text(session, own, each.id),
+                    each.title,
+                    each.chunks,
+                    uris.get(each.parent_id or 0),
+                )
+                for each in listed
+            }
+        known = store.known_documents(session, world.source.id)
+    return shown, {uri: (each.version_tag, each.content_hash) for uri, each in known.items()}
+
+
+def stored(world):
+    """Return the text of each document that is served to somebody, or could be."""
+    document = Table.metadata.tables["document"]
+    with world.catalog.reading() as session:
+        query = document.select().where(document.c.source_id == world.source.id)
+        return {row.text for row in session.execute(query)}
+
+
+def twins(seed, folder, migrated_file, settings):
+    """Return two worlds with the same files and people; the first has a gate from now on."""
+    made = []
+    for name in ("gated", "plain"):
+        place = folder / f"{seed}-{name}"
+        place.mkdir()
+        shutil.copy(migrated_file, place / "catalog.db")
+        world = World(db.open_catalog(f"sqlite:///{place / 'catalog.db'}"), settings(data_dir=place))
+        with world.catalog.transaction() as session:
+            people = [principals.add_principal(session, "user", who).id for who in ("ann", "bob")]
+            grants.set_readers(session, world.source.id, {LOCAL_PRINCIPAL_ID, *people})
+        for uri, text in OLD.items():
+            world.files.write(uri, text)
+        world.sync()
+        made.append(world)
+    made[0].gate = ScriptedGate()
+    return made
+
+
+def step(chance, version, gated, plain):
+    """Change both alike and synchronise them; return whether the gated one let everything through."""
+    seed = chance.randrange(2**32)
+    for world in (gated, plain):
+        same = random.Random(seed)
+        for _ in range(same.randint(1, 4)):
+            disturb(same, world, version)
+    gated.gate.closes = chance.random() < 0.5
+    report = gated.sync(force=chance.random() < 0.2, confirm_deletions=True)
+    assert plain.sync(confirm_deletions=True).state == "succeeded"
+    if report.state == "held" and chance.random() < 0.5:
+        with gated.catalog.transaction() as session:
+            assert runs.release(session, gated.runs()[0])
+            store_candidate.publish(session, gated.source.id)
+        return True
+    return report.state == "succeeded"
+
+
+def test_after_any_history_what_was_let_through_is_what_a_world_without_a_gate_serves(
+    tmp_path, migrated_file, settings
+):
+    outcomes = set()
+    for seed in range(HISTORIES):
+        chance = random.Random(seed)
+        gated, plain = twins(seed, tmp_path, migrated_file, settings)
+        for version in range(8):
+            old = stored(gated)
+            through = step(chance, version, gated, plain)
+            outcomes.add((through, gated.runs()[0].state))
+            served = everything(gated)[0]
+            if through:
+                assert served == everything(plain)[0], (seed, version)
+                assert sorted(gated.indexed()) == sorted(plain.indexed()), (seed, version)
+            else:
+                assert stored(gated) <= old, (seed, version)
+        gated.catalog.close()
+        plain.catalog.close()
+    assert outcomes == {(True, "succeeded"), (False, "held")}

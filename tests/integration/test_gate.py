@@ -75,6 +75,7 @@ class Company:
         """The ids of the candidate's documents."""
         with self.parts.catalog.reading() as session:
             twin = store_candidate.twin_of(session, self.source_id)
+            assert twin is not None
             return twin, [each.id for each in store.known_documents(session, twin).values()]
 
 
@@ -430,12 +431,12 @@ def test_the_command_line_keeps_shows_and_removes_golden_sets_and_shows_and_open
 
 
 def main_ok(arguments):
-    code = 0
+    code: object = None
     try:
         main(arguments)
     except SystemExit as exc:
-        code = exc.code or 0
-    assert code == 0, arguments
+        code = exc.code
+    assert not code, arguments
 
 
 def main_fails(arguments):
@@ -450,4 +451,5 @@ def test_every_face_runs_through_the_gate(company):
     company.write(WORSE)
     with company.parts.catalog.reading() as session:
         source = store.source_named(session, "handbook")
+    assert source is not None
     assert sync_source(indexing_of(company.parts, None), source).state == runs.HELD
