@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 #: Columns of a set; others (notes, owners) are allowed and ignored.
 COLUMNS = ("question", "documents", "answers", "answerable", "language", "id")
+#: Other names that people give them, in small letters and without "expected".
+_ALSO_CALLED = {"document": "documents", "answer": "answers"}
+#: An expected answer that says that there is none.
+_NO_ANSWER = frozenset({"no answer", "sans réponse", "pas de réponse"})
 _YES = frozenset({"true", "yes", "1", "oui", "vrai"})
 _NO = frozenset({"false", "no", "0", "non", "faux"})
 _ID_DIGITS = 8
@@ -101,7 +105,20 @@ def _json_lines(path: PurePath, text: str) -> Iterator[tuple[int, Mapping[str, A
             raise _unusable(path, number, "this is not a JSON object", 'Write {"question": …, "answers": […]}.')
         if any("\ud800" <= each <= "\udfff" for each in json.dumps(fields, ensure_ascii=False)):
             raise _unusable(path, number, "it holds half of a surrogate pair", "Write it as UTF-8, without \\ud….")
-        yield number, fields
+        names = [_column(name) for name in fields]
+        _require_once(path, number, names)
+        yield number, dict(zip(names, fields.values(), strict=True))
+
+
+def _column(name: str) -> str:
+    """Return the column's own name for one that people give it: "answers" for "Expected answer"."""
+    word = name.strip().lower().replace("_", " ").removeprefix("expected").strip()
+    return _ALSO_CALLED.get(word, word if word in COLUMNS else name.strip().lower())
+
+
+def _require_once(path: PurePath, number: int, names: Sequence[str]) -> None:
+    if twice := sorted({name for name in names if name in COLUMNS and names.count(name) > 1}):
+        raise _unusable(path, number, f"{', '.join(twice)} is there twice", "Keep one of the two.")
 
 
 def _csv_lines(path: PurePath, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -109,7 +126,8 @@ def _csv_lines(path: PurePath, text: str) -> Iterator[tuple[int, Mapping[str, An
     separator = max(",;\t", key=header.count)  # a spreadsheet in French writes semicolons
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        columns = [str(name).strip().lower() for name in rows.fieldnames or ()]
+        columns = [_column(str(name)) for name in rows.fieldnames or ()]
+        _require_once(path, 1, columns)
         if "question" not in columns:
             raise _unusable(path, 1, "no column is called question", f"Name the columns {', '.join(COLUMNS)}.")
         rows.fieldnames = columns
@@ -140,7 +158,10 @@ def _question(path: PurePath, number: int, fields: Mapping[str, Any]) -> GoldenQ
     if not isinstance(text, str) or not text.strip():
         raise _unusable(path, number, "there is no question", "Write it in the field question.")
     documents, answers = (_texts(path, number, fields, name) for name in ("documents", "answers"))
-    answerable = _flag(path, number, fields, "answerable", default=True)
+    says_none = len(answers) == 1 and answers[0].casefold() in _NO_ANSWER and fields.get("answerable") is None
+    if says_none:
+        answers = ()
+    answerable = _flag(path, number, fields, "answerable", default=not says_none)
     if answerable and not (documents or answers):
         raise _unusable(path, number, "nothing is expected", "Name documents or answers, or set answerable to false.")
     if not answerable and (documents or answers):
