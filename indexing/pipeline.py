@@ -73,9 +73,9 @@ def _unrecorded(session: Session, action: str, number: int) -> None:
 class Indexing:
     """The pieces that indexing is made of. ``kinds`` finds a kind of source by its name; tests bring their own.
 
-    ``recorded`` is called with "source.sync", "document.push" or "document.delete" and the id of the run or document,
-    in the transaction that begins the run or changes the document. ``gate`` decides on what runs have read; None: all
-    of it is served at once.
+    ``recorded`` is called with "source.sync", "source.force", "document.push" or "document.delete" and the id of the
+    run or document, in the transaction that begins the run or changes the document. ``gate`` decides on what runs have
+    read; None: all of it is served at once.
     """
 
     catalog: Catalog
@@ -115,7 +115,7 @@ def sync_source(
     source is being synchronised already; nothing was done then.
     """
     cancel = cancel or threading.Event()
-    begun = partial(_begun, indexing)
+    begun = partial(_begun, indexing, "source.force" if force else "source.sync")
     with exclusive_run(indexing.catalog, source, indexing.settings.data_dir, begun, run_id) as (held, workdir):
         tally = Tally(held, source.name)
         gate = None if force or source.kind == "push" else indexing.gate
@@ -135,8 +135,8 @@ def sync_source(
     return report
 
 
-def _begun(indexing: Indexing, session: Session, run_id: int) -> None:
-    indexing.recorded(session, "source.sync", run_id)
+def _begun(indexing: Indexing, action: str, session: Session, run_id: int) -> None:
+    indexing.recorded(session, action, run_id)
 
 
 @dataclass(frozen=True)

@@ -255,7 +255,9 @@ def test_a_revocation_goes_through_a_closed_gate_and_holds_for_what_is_published
         bob = principals.add_principal(session, "user", "bob").id
         grants.set_readers(session, world.source.id, {LOCAL_PRINCIPAL_ID, ann, bob})
     change(world)
+    world.files.write("f.txt", "Zeta is new, and for Ann.")
     world.files.readers["e.txt"] = ("ann", "bob")
+    world.files.readers["f.txt"] = ("ann",)
     world.files.readers["a.txt"] = ("ann",)
     world.sync()
     with world.catalog.reading() as session:
@@ -387,12 +389,17 @@ def test_only_the_newest_run_can_be_released_and_only_while_it_is_held(world):
 
 
 def test_a_source_that_is_removed_takes_its_candidate_with_it(world):
+    index = index_of(world, "cache")
     change(world)
     world.sync()
+    index.refresh()
+    assert len(index.snapshot()) == 6
     with world.catalog.transaction() as session:
         assert store.remove_source(session, world.source.id) == 4
 
     assert world.indexed() == []
+    index.refresh()
+    assert len(index.snapshot()) == 0
     with world.catalog.reading() as session:
         changelog.verify(session)
 
@@ -555,8 +562,8 @@ def disturb(chance, world, version):
             world.files.touch(chance.choice(uris))
         case "mail":
             mail(world, version, *chance.sample(["one.txt", "two.txt", "three.txt"], chance.randint(0, 3)))
-        case "readers" if uris:
-            world.files.readers[chance.choice(uris)] = chance.choice([("ann",), ("bob",), ("ann", "bob"), ()])
+        case "readers":  # also of what is not there yet
+            world.files.readers[chance.choice([uri, *uris])] = chance.choice([("ann",), ("bob",), ("ann", "bob"), ()])
 
 
 def everything(world):

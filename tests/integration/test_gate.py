@@ -30,9 +30,9 @@ ASKED = (
     {"id": "far", "question": "What is the capital of Mongolia?", "answerable": False},
 )
 CANARY = "zyzzyva"
-#: It says nothing of leave, in new words; and there is a new document.
+#: It says something else of leave, for sure, in new words; and there is a new document.
 WORSE = {
-    "leave.md": f"# {CANARY}title\n\nThe {CANARY} canteen serves {CANARY}soup on Mondays.",
+    "leave.md": f"# {CANARY}title\n\nEveryone has {CANARY} days of paid leave each year. Try {CANARY}soup.",
     f"{CANARY}file.md": f"# {CANARY}\n\nOf {CANARY} nobody has heard.",
 }
 BETTER = {"leave.md": FILES["leave.md"] + "\n\nEveryone has 25 days of paid leave each year, says the union."}
@@ -91,7 +91,7 @@ def doors(company, headers):
     """Yield the name and the whole answer of everything that can be asked with *headers*."""
     http = company.http
     twin, waiting = company.waiting()
-    words = f"{CANARY} {CANARY}soup {CANARY}title canteen leave"
+    words = f"{CANARY} {CANARY}soup {CANARY}title leave"
     gets = ["sources", "documents", "runs", "failures", "specialists", "schedules", "models", "audit", "keys"]
     gets += [f"runs/{company.run_id}", f"runs/{company.run_id}/gate", "specialists/metier/golden"]
     gets += [
@@ -109,7 +109,7 @@ def doors(company, headers):
     yield "search", http.post("/v1/search", json={"question": words, "top_k": 50}, headers=headers)
     for sources in ([], ["handbook"]):
         yield "search", http.post("/v1/search", json={"question": words, "sources": sources}, headers=headers)
-    for question in (f"What does {CANARY} serve on Mondays?", LEAVE):
+    for question in (f"What does {CANARY} serve?", LEAVE):
         yield "ask", http.post("/v1/ask", json={"question": question}, headers=headers)
         yield "stream", http.post("/v1/ask", json={"question": question, "stream": True}, headers=headers)
         chat = {"model": "metier", "messages": [{"role": "user", "content": question}]}
@@ -145,22 +145,33 @@ def test_a_worse_candidate_is_not_served_and_the_report_names_the_questions(comp
     assert (gate["closes"], result["closes"], result["questions"]) == (True, True, 4)
     (worst,) = result["worse"]
     assert (worst["id"], worst["question"], worst["before"]) == ("leave", LEAVE, "right")
-    assert worst["after"] in {"wrong", "refused"}
-    assert (
-        worst["documents"] == [{"document": "leave.md", "before": 1, "after": None}] or worst["documents"][0]["after"]
-    )
+    assert worst["after"] == "wrong"
+    assert worst["documents"] == [{"document": "leave.md", "before": 1, "after": 1}]
     assert result["better"] == []
+    assert "Everyone has" not in company.gate().text  # neither answer is told: who operates need not be who reads
 
 
 def test_a_good_candidate_is_served_and_answers_follow(company):
+    parking = {
+        "id": "parking",
+        "question": "How many euros does the parking cost a month?",
+        "documents": ["new.md"],
+        "answers": ["30 euros"],
+    }
+    company.http.put("/v1/specialists/metier/golden", json={"questions": [*ASKED, parking]})
     company.write(BETTER | {"new.md": "# Parking\n\nThe parking costs 30 euros a month."})
     run = company.sync()
 
     assert run["state"] == "succeeded"
-    assert "30 euros" in company.answer("How many euros does the parking cost a month?")
+    assert "30 euros" in company.answer(parking["question"])
     gate = company.gate().json()
     assert (gate["closes"], gate["specialists"][0]["worse"]) == (False, [])
-    assert all(measure["difference"] in {0, None} for measure in gate["specialists"][0]["measures"] if measure["gated"])
+    (better,) = gate["specialists"][0]["better"]
+    assert (better["id"], better["after"]) == ("parking", "right")
+    assert better["documents"] == [{"document": "new.md", "before": None, "after": 1}]
+    assert (
+        "retrieval (nDCG@10) 0.00 → 1.00" in better["reasons"]
+    )  # what only one of the two has is not found in the other
 
 
 def test_what_would_be_lost_closes_the_gate_too(company):
@@ -200,9 +211,10 @@ def test_a_golden_set_guards_the_sources_of_its_specialist_and_no_others(company
     assert company.gate().status_code == 404
     version = {"sources": ["handbook"]}
     assert company.http.post("/v1/specialists/hr/versions", json=version).status_code == 201
-    company.write(FILES | {"more.md": "# More\n\nMore words."})
-    assert company.sync()["state"] in {"succeeded", "held"}
-    assert company.gate().json()["specialists"][0]["specialist"] == "hr"
+    company.write(BETTER)
+    assert company.sync()["state"] == "succeeded"
+    (result,) = company.gate().json()["specialists"]
+    assert (result["specialist"], [each["id"] for each in result["better"]]) == ("hr", ["leave"])
 
 
 def test_an_evaluation_that_cannot_be_made_holds_the_candidate(settings, sqlite_url, tmp_path):
@@ -214,7 +226,7 @@ def test_an_evaluation_that_cannot_be_made_holds_the_candidate(settings, sqlite_
         hr = {"name": "hr", "generator": "another"}
         assert company.http.post("/v1/specialists", json=hr).status_code == 201
         assert company.http.put("/v1/specialists/hr/golden", json={"questions": ASKED}).status_code == 200
-        company.write(WORSE)
+        company.write(BETTER)
 
         assert company.sync()["state"] == "held"
         shown = company.gate()
@@ -249,7 +261,7 @@ def test_while_it_waits_nobody_gets_a_word_name_count_or_trace_of_a_candidate(co
     for own in headers:
         for name, answer in doors(company, own):
             asked += 1
-            found = answer.text.replace(f"What does {CANARY} serve on Mondays?", "")
+            found = answer.text.replace(f"What does {CANARY} serve?", "")
             assert CANARY not in found.lower(), (name, answer.text)
             assert CANARY not in str(answer.headers)
         assert company.http.get(f"/v1/sources/{twin}", headers=own).status_code == 404
@@ -335,6 +347,7 @@ def test_a_forced_run_asks_no_gate(company):
 
     assert company.sync(force=True)["state"] == "succeeded"
     assert company.gate().status_code == 404
+    assert "source.force" in str(company.http.get("/v1/audit").json())
     assert CANARY in company.http.post("/v1/search", json={"question": CANARY}).text
 
 
