@@ -542,7 +542,7 @@ def test_a_process_that_is_killed_while_the_gate_is_asked_leaves_the_old_and_the
 # --- any history ----------------------------------------------------------------------------------------------
 
 
-HISTORIES = int(os.environ.get("METIER_TEST_EXAMPLES") or 6)
+HISTORIES = int(os.environ.get("METIER_TEST_EXAMPLES") or 4)
 
 
 def disturb(chance, world, version):
