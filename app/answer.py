@@ -139,7 +139,7 @@ def _answer(draft: _Draft, parts: Parts, turns: tuple[Turn, ...]) -> Events:
         index=parts.index,
         embedder=parts.embedder,
         top_k=specialist.top_k or settings.top_k,
-        source_ids=_source_ids(specialist, parts),
+        source_ids=_source_ids(specialist, draft.scope, parts),
     )
     draft.language, draft.indexed_through, draft.passages = found.language, found.seq, found.passages
     draft.scope = found.scope
@@ -287,8 +287,10 @@ def _generator(specialist: Specialist, parts: Parts) -> Generator:
     )
 
 
-def _source_ids(specialist: Specialist, parts: Parts) -> frozenset[int] | None:
+def _source_ids(specialist: Specialist, scope: Scope, parts: Parts) -> frozenset[int] | None:
     """Return the ids of the specialist's sources; None when it is not limited to any.
+
+    A candidate that is tried is searched where its source is.
 
     A source that is gone has no id: a specialist whose sources are all gone finds nothing, instead of everything.
     """
@@ -296,7 +298,9 @@ def _source_ids(specialist: Specialist, parts: Parts) -> frozenset[int] | None:
         return None
     with parts.catalog.reading() as session:
         named = (store.source_named(session, name) for name in specialist.sources)
-        return frozenset(source.id for source in named if source is not None)
+        found = frozenset(source.id for source in named if source is not None)
+    tried = scope.trial
+    return found if tried is None or tried.twin_id is None or tried.source_id not in found else found | {tried.twin_id}
 
 
 def _audience_scope(draft: _Draft, parts: Parts) -> Scope:
@@ -307,7 +311,7 @@ def _audience_scope(draft: _Draft, parts: Parts) -> Scope:
     if draft.specialist.audience != "public" or draft.scope.only_public:
         return draft.scope
     with parts.catalog.reading() as session:
-        return authorise(session, draft.scope.principal_id, only_public=True)
+        return authorise(session, draft.scope.principal_id, only_public=True, trial=draft.scope.trial)
 
 
 def _require_documents(scope: Scope, parts: Parts) -> None:
@@ -324,7 +328,8 @@ def _require_still_visible(draft: _Draft, parts: Parts) -> None:
     """
     cited = {citation.chunk_id for citation in draft.citations}
     with parts.catalog.reading() as session:
-        scope = authorise(session, draft.scope.principal_id, only_public=draft.scope.only_public)
+        asker = draft.scope
+        scope = authorise(session, asker.principal_id, only_public=asker.only_public, trial=asker.trial)
         visible = store.passages(session, scope, cited, None)
     if cited - visible.keys():
         draft.text, draft.citations, draft.passages, draft.short_answer = "", (), (), ""
@@ -339,7 +344,12 @@ def _abstained(draft: _Draft, reason: str) -> Abstained:
 
 
 def _record(draft: _Draft, parts: Parts, seconds: float) -> None:
-    """Store the answer. A catalog that cannot be written to does not take away an answer that was given."""
+    """Store the answer, unless a gate asked: what it reads is not for anybody, and so not for the history.
+
+    A catalog that cannot be written to does not take away an answer that was given.
+    """
+    if draft.scope.trial is not None:
+        return
     record = history.AnswerRecord(
         id=draft.id,
         principal_id=draft.scope.principal_id,

@@ -87,6 +87,7 @@ def take_stock(measured: Metrics, parts: Parts, who: Principal) -> None:
         counts = store.counts(session, scope)
         measured.seq.set(changelog.state(session).seq)
         measured.failures.set(len(runs.visible_failures(session, scope)))
+        measured.held.set(len(runs.held_sources(session, scope)))
     measured.documents.set(counts.documents)
     measured.chunks.set(counts.chunks)
     measured.leak.set(parts.index.leak is not None)

@@ -134,8 +134,8 @@ def plan(source_id: Id, parts: PartsHere, who: MayRead) -> PlanOut:
 def sync(source_id: Id, request: Request, parts: PartsHere, who: MayOperate, body: SyncIn | None = None) -> RunOut:
     """Start a run in the background and return it; 409 while one of this source is going on."""
     source = source_with_id(parts, who, source_id)
-    confirmed = body is not None and body.confirm_deletions
-    run_id = synchronizations(request).start(source, who.id, confirm_deletions=confirmed)
+    how = body or SyncIn()
+    run_id = synchronizations(request).start(source, who.id, confirm_deletions=how.confirm_deletions, force=how.force)
     return _run(parts, who, run_id)
 
 

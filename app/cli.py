@@ -12,6 +12,7 @@ from app import (
     cli_audit,
     cli_doctor,
     cli_evaluate,
+    cli_gate,
     cli_people,
     cli_personal,
     cli_schedule,
@@ -59,6 +60,9 @@ cli.command("plan")(cli_sync.plan)
 cli.command("sync")(cli_sync.sync)
 cli.command("runs")(cli_sync.list_runs)
 cli.command("failures")(cli_sync.list_failures)
+cli.command("gate")(cli_gate.gate)
+cli.command("publish")(cli_gate.publish)
+cli_specialist.specialist.command("golden")(cli_gate.golden)
 cli.command("ask")(cli_ask.ask)
 cli.command("search")(cli_ask.search)
 cli.command("evaluate")(cli_evaluate.evaluate)

@@ -190,6 +190,19 @@ def _check_permissions(parts: Parts) -> Check:
     )
 
 
+def _check_gates(parts: Parts) -> Check:
+    from app.cli_open import local_scope
+    from indexing import runs
+
+    scope = local_scope(parts.catalog)
+    with parts.catalog.reading() as session:
+        held = runs.held_sources(session, scope)
+    if not held:
+        return Check("gates", "ok", "no source is held")
+    remedy = "`metier runs` and `metier gate RUN` show why; `metier publish SOURCE --force` serves it all the same."
+    return Check("gates", "warning", f"What is new waits, because answers would get worse: {', '.join(held)}", remedy)
+
+
 def _check_change_log(parts: Parts) -> Check:
     from indexing import changelog
 
@@ -259,6 +272,7 @@ def migrate() -> None:
 _DEEP = (
     _check_catalog,
     _check_permissions,
+    _check_gates,
     _check_change_log,
     _check_audit_log,
     _check_model,

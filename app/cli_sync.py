@@ -80,6 +80,9 @@ def sync(
     confirm_deletions: Annotated[
         bool, typer.Option("--confirm-deletions", help="Delete documents even if implausibly many are gone.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Serve what is read at once, without asking the gate.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make the index equal to the documents: read what is new or changed, delete what is gone."""
@@ -90,7 +93,7 @@ def sync(
     with open_parts(settings) as parts, interruptible() as cancel:
         wanted = chosen_sources(parts.catalog, name)
         reports = [
-            run_once(parts, source, cancel, confirm_deletions=confirm_deletions, quiet=as_json)
+            run_once(parts, source, cancel, confirm_deletions=confirm_deletions, quiet=as_json, force=force)
             for source in wanted
             if not cancel.is_set()
         ]
@@ -103,7 +106,13 @@ def sync(
 
 
 def run_once(
-    parts: Parts, source: SourceRecord, cancel: threading.Event, *, confirm_deletions: bool, quiet: bool
+    parts: Parts,
+    source: SourceRecord,
+    cancel: threading.Event,
+    *,
+    confirm_deletions: bool,
+    quiet: bool,
+    force: bool = False,
 ) -> SyncReport:
     """Run one source with its progress shown, publish the index and return the report, shown unless *quiet*."""
     from app.cli_show import run_progress
@@ -112,7 +121,12 @@ def run_once(
 
     with run_progress(source.name) as show:
         report = sync_source(
-            indexing_of(parts), source, on_progress=show, confirm_deletions=confirm_deletions, cancel=cancel
+            indexing_of(parts),
+            source,
+            on_progress=show,
+            confirm_deletions=confirm_deletions,
+            cancel=cancel,
+            force=force,
         )
     parts.index.publish()
     if not quiet:

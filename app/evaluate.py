@@ -82,17 +82,19 @@ def evaluate(
     *,
     specialist: Specialist,
     ask_refused: bool = True,
+    known: frozenset[str] | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Evaluation:
     """Return what *specialist* makes of the questions of *golden*, for who has *scope*.
 
     *ask_refused* asks each question that was refused below the threshold a second time without a threshold: without
-    it the risk-coverage curve ends at today's coverage. Raises BadRequest before anything is asked when a question
+    it the risk-coverage curve ends at today's coverage. *known* are the expected documents that count as there, by
+    default those that *scope* may read. Raises BadRequest before anything is asked when a question
     cannot be; an answer that fails later is an outcome, and all of them failing raises BadRequest too.
     """
     for each in golden.questions:
         _require_askable(each, parts.settings.question_chars)
-    known = _known_documents(golden.questions, scope, parts)
+    known = known_documents(golden.questions, scope, parts) if known is None else known
     parts.embedder.embed_questions(["warm up"])  # loading the model is nobody's latency
     parts.index.refresh()
     outcomes, seen_through = [], 0
@@ -143,7 +145,7 @@ def _require_askable(question: GoldenQuestion, longest: int) -> None:
         raise BadRequest(f"Question {question.id}: {exc.message}", remedy=f"{exc.remedy} Nothing was run.") from exc
 
 
-def _known_documents(questions: Sequence[GoldenQuestion], scope: Scope, parts: Parts) -> frozenset[str]:
+def known_documents(questions: Sequence[GoldenQuestion], scope: Scope, parts: Parts) -> frozenset[str]:
     """Return those of the expected documents that are in the catalog and that *scope* may read, as expected."""
     expected = {name for each in questions for name in each.documents}
     known: set[str] = set()

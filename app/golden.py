@@ -9,17 +9,21 @@ import csv
 import hashlib
 import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from app.errors import BadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 #: Columns of a set; others (notes, owners) are allowed and ignored.
 COLUMNS = ("question", "documents", "answers", "answerable", "language", "id")
+#: Other names that people give them, in small letters and without "expected".
+_ALSO_CALLED = {"document": "documents", "answer": "answers"}
+#: An expected answer that says that there is none.
+_NO_ANSWER = frozenset({"no answer", "sans réponse", "pas de réponse"})
 _YES = frozenset({"true", "yes", "1", "oui", "vrai"})
 _NO = frozenset({"false", "no", "0", "non", "faux"})
 _ID_DIGITS = 8
@@ -54,9 +58,15 @@ def read_golden(path: Path) -> GoldenSet:
     """
     try:
         content = path.read_bytes()
-        text = content.decode("utf-8-sig")
     except OSError as exc:
         raise BadRequest(f"{path} cannot be read: {exc.strerror}.", remedy="Name a golden set.") from exc
+    return parse_golden(path, content)
+
+
+def parse_golden(path: PurePath, content: bytes) -> GoldenSet:
+    """Return the set that a file of this name and content holds. Raises BadRequest as ``read_golden``."""
+    try:
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise BadRequest(f"{path} is not UTF-8 text.", remedy="Save it as UTF-8 (in Excel: CSV UTF-8).") from exc
     lines = _csv_lines if path.suffix.lower() in {".csv", ".tsv"} else _json_lines
@@ -73,12 +83,17 @@ def read_golden(path: Path) -> GoldenSet:
     return GoldenSet(path.name, hashlib.sha256(content).hexdigest(), tuple(questions.values()))
 
 
+def golden_of(name: str, sha256: str, lines: str) -> GoldenSet:
+    """Return the set called *name* whose questions :func:`golden_lines` wrote."""
+    return replace(parse_golden(PurePath(name).with_suffix(".jsonl"), lines.encode()), name=name, sha256=sha256)
+
+
 def golden_lines(questions: Sequence[GoldenQuestion]) -> str:
     """Return the JSON lines that :func:`read_golden` reads back as *questions*; "" for none."""
     return "".join(json.dumps(asdict(each), ensure_ascii=False) + "\n" for each in questions)
 
 
-def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _json_lines(path: PurePath, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -90,15 +105,29 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]
             raise _unusable(path, number, "this is not a JSON object", 'Write {"question": …, "answers": […]}.')
         if any("\ud800" <= each <= "\udfff" for each in json.dumps(fields, ensure_ascii=False)):
             raise _unusable(path, number, "it holds half of a surrogate pair", "Write it as UTF-8, without \\ud….")
-        yield number, fields
+        names = [_column(name) for name in fields]
+        _require_once(path, number, names)
+        yield number, dict(zip(names, fields.values(), strict=True))
 
 
-def _csv_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _column(name: str) -> str:
+    """Return the column's own name for one that people give it: "answers" for "Expected answer"."""
+    word = name.strip().lower().replace("_", " ").removeprefix("expected").strip()
+    return _ALSO_CALLED.get(word, word if word in COLUMNS else name.strip().lower())
+
+
+def _require_once(path: PurePath, number: int, names: Sequence[str]) -> None:
+    if twice := sorted({name for name in names if name in COLUMNS and names.count(name) > 1}):
+        raise _unusable(path, number, f"{', '.join(twice)} is there twice", "Keep one of the two.")
+
+
+def _csv_lines(path: PurePath, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     header = text.partition("\n")[0]
     separator = max(",;\t", key=header.count)  # a spreadsheet in French writes semicolons
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        columns = [str(name).strip().lower() for name in rows.fieldnames or ()]
+        columns = [_column(str(name)) for name in rows.fieldnames or ()]
+        _require_once(path, 1, columns)
         if "question" not in columns:
             raise _unusable(path, 1, "no column is called question", f"Name the columns {', '.join(COLUMNS)}.")
         rows.fieldnames = columns
@@ -124,12 +153,15 @@ def _cells(row: Mapping[str, str]) -> dict[str, Any]:
     return fields
 
 
-def _question(path: Path, number: int, fields: Mapping[str, Any]) -> GoldenQuestion:
+def _question(path: PurePath, number: int, fields: Mapping[str, Any]) -> GoldenQuestion:
     text = fields.get("question")
     if not isinstance(text, str) or not text.strip():
         raise _unusable(path, number, "there is no question", "Write it in the field question.")
     documents, answers = (_texts(path, number, fields, name) for name in ("documents", "answers"))
-    answerable = _flag(path, number, fields, "answerable", default=True)
+    says_none = len(answers) == 1 and answers[0].casefold() in _NO_ANSWER and fields.get("answerable") is None
+    if says_none:
+        answers = ()
+    answerable = _flag(path, number, fields, "answerable", default=not says_none)
     if answerable and not (documents or answers):
         raise _unusable(path, number, "nothing is expected", "Name documents or answers, or set answerable to false.")
     if not answerable and (documents or answers):
@@ -148,7 +180,7 @@ def _question(path: Path, number: int, fields: Mapping[str, Any]) -> GoldenQuest
     )
 
 
-def _texts(path: Path, number: int, fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+def _texts(path: PurePath, number: int, fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = fields.get(name) or []
     if isinstance(value, str):
         value = [value]
@@ -157,7 +189,7 @@ def _texts(path: Path, number: int, fields: Mapping[str, Any], name: str) -> tup
     return tuple(dict.fromkeys(each.strip() for each in value))
 
 
-def _flag(path: Path, number: int, fields: Mapping[str, Any], name: str, *, default: bool) -> bool:
+def _flag(path: PurePath, number: int, fields: Mapping[str, Any], name: str, *, default: bool) -> bool:
     value = fields.get(name)
     if value is None:
         return default
@@ -167,5 +199,5 @@ def _flag(path: Path, number: int, fields: Mapping[str, Any], name: str, *, defa
     return word in _YES
 
 
-def _unusable(path: Path, number: int, reason: str, remedy: str) -> BadRequest:
+def _unusable(path: PurePath, number: int, reason: str, remedy: str) -> BadRequest:
     return BadRequest(f"{path}, line {number}: {reason}.", remedy=f"{remedy} Nothing was run.")

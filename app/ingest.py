@@ -11,6 +11,7 @@ import structlog
 
 from app import audit
 from app.errors import Conflict
+from app.gated import GoldenGate
 from indexing import runs
 from indexing.errors import IndexingError
 from indexing.pipeline import Indexing, sync_source
@@ -35,7 +36,9 @@ def indexing_of(parts: Parts, by: int | None = LOCAL_PRINCIPAL_ID) -> Indexing:
     def recorded(session: Session, action: str, number: int) -> None:
         audit.record(session, by, action, number)
 
-    return Indexing(parts.catalog, parts.embedder, parts.parsers, parts.settings, recorded=recorded)
+    return Indexing(
+        parts.catalog, parts.embedder, parts.parsers, parts.settings, recorded=recorded, gate=GoldenGate(parts)
+    )
 
 
 @dataclass
@@ -44,6 +47,8 @@ class _Running:
 
     source: SourceRecord
     by: int | None  # principal id; None: its schedule
+    confirm_deletions: bool = False
+    force: bool = False
     cancel: threading.Event = field(default_factory=threading.Event)
     begun: threading.Event = field(default_factory=threading.Event)
     progress: Progress | None = None
@@ -61,14 +66,21 @@ class Synchronizations:
         self._running: dict[int, _Running] = {}  # by source id
         self._threads: list[threading.Thread] = []
 
-    def start(self, source: SourceRecord, by: int = LOCAL_PRINCIPAL_ID, *, confirm_deletions: bool = False) -> int:
+    def start(
+        self,
+        source: SourceRecord,
+        by: int = LOCAL_PRINCIPAL_ID,
+        *,
+        confirm_deletions: bool = False,
+        force: bool = False,
+    ) -> int:
         """Start a run of *source* in the name of the principal *by* and return its id once it has one.
 
         Raises Conflict while another run of that source is going on, and the run's own error if it ended
         before it had begun.
         """
         before = self._newest(source)
-        running = self._started(_Running(source, by), confirm_deletions=confirm_deletions)
+        running = self._started(_Running(source, by, confirm_deletions, force))
         running.begun.wait(PATIENCE_S)
         newest = self._newest(source)
         if newest == before:
@@ -78,14 +90,12 @@ class Synchronizations:
 
     def carry_out(self, claim: Claim) -> None:
         """Carry out a run that was started in the catalog already, in the background. Raises Conflict as ``start``."""
-        self._started(_Running(claim.source, None, run_id=claim.run_id), confirm_deletions=False)
+        self._started(_Running(claim.source, None, run_id=claim.run_id))
 
-    def _started(self, running: _Running, *, confirm_deletions: bool) -> _Running:
+    def _started(self, running: _Running) -> _Running:
         source = running.source
         run = contextvars.copy_context().run  # the request's id and door are the run's too
-        thread = threading.Thread(
-            target=run, args=(self._run, running, confirm_deletions), name=f"sync-{source.name}", daemon=True
-        )
+        thread = threading.Thread(target=run, args=(self._run, running), name=f"sync-{source.name}", daemon=True)
         with self._lock:
             if source.id in self._running:
                 remedy = "Wait for it to finish; GET /v1/runs shows where it is."
@@ -123,7 +133,7 @@ class Synchronizations:
         for thread in threads:
             thread.join(PATIENCE_S)
 
-    def _run(self, running: _Running, confirm_deletions: bool) -> None:
+    def _run(self, running: _Running) -> None:
         """Run in a thread: the run, then a new generation if one is due."""
 
         def on_progress(progress: Progress) -> None:
@@ -136,9 +146,10 @@ class Synchronizations:
                 indexing_of(self._parts, running.by),
                 source,
                 on_progress=on_progress,
-                confirm_deletions=confirm_deletions,
+                confirm_deletions=running.confirm_deletions,
                 cancel=running.cancel,
                 run_id=running.run_id,
+                force=running.force,
             )
         except IndexingError as exc:
             running.error = exc

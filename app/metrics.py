@@ -43,6 +43,7 @@ class Metrics:
         self.documents = Gauge("metier_documents", "Documents in the catalog.", registry=self.registry)
         self.chunks = Gauge("metier_chunks", "Chunks in the catalog.", registry=self.registry)
         self.failures = Gauge("metier_failures", "Documents that could not be read.", registry=self.registry)
+        self.held = Gauge("metier_sources_held", "Sources whose gate is closed.", registry=self.registry)
         self.running = Gauge("metier_runs_in_progress", "Synchronisations going on now.", registry=self.registry)
         self.seq = Gauge("metier_changelog_seq", "Position of the change log.", registry=self.registry)
         self.leak = Gauge(

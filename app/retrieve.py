@@ -52,10 +52,12 @@ def retrieve(
         index.refresh()
         index.check_model()
         snapshot = index.snapshot()
+        if scope.trial is not None:
+            snapshot = snapshot.without(scope.trial.replaced)
         with catalog.reading() as session:
             # Resolved after the snapshot was taken, and as of the join: whoever may read a source before and after its
             # list changes is on both lists, and must not miss it meanwhile.
-            by_now = authorise(session, scope.principal_id, only_public=scope.only_public)
+            by_now = authorise(session, scope.principal_id, only_public=scope.only_public, trial=scope.trial)
             scope = replace(scope, acl_ids=scope.acl_ids | by_now.acl_ids)
             language = detect_language(question, snapshot.main_language(scope, source_ids))
             scores = snapshot.candidates(question, language, vector, scope, source_ids, max(_CANDIDATES, top_k))

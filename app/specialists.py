@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.errors import BadRequest, Conflict, NotFound
 from app.tables import SpecialistRow, SpecialistVersionRow
+from app.tables_golden import GoldenSetRow
 from indexing import grants, store
 from indexing.tables import SourceRow
 
@@ -162,9 +163,13 @@ def versions(session: Session, asker: Asker, name: str) -> list[Specialist]:
 
 
 def delete_specialist(session: Session, asker: Asker, name: str) -> None:
-    """Delete a specialist and its versions; answers that it gave stay. Raises NotFound or Conflict (built in)."""
+    """Delete a specialist, its versions and its golden set; answers that it gave stay.
+
+    Raises NotFound or Conflict (built in).
+    """
     row = row_to_change(session, asker, name)
     session.execute(delete(SpecialistVersionRow).where(SpecialistVersionRow.specialist_id == row.id))
+    session.execute(delete(GoldenSetRow).where(GoldenSetRow.specialist == name))
     session.execute(delete(SpecialistRow).where(SpecialistRow.id == row.id))
 
 

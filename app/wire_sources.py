@@ -133,9 +133,10 @@ class PlanOut(Wire):
 class SyncIn(Wire):
     """How to run."""
 
-    model_config = example(confirm_deletions=False)
+    model_config = example(confirm_deletions=False, force=False)
 
     confirm_deletions: bool = Field(False, description="Delete documents even if implausibly many are gone.")
+    force: bool = Field(False, description="Serve what is read at once, without asking the gate.")
 
 
 class ProgressOut(Wire):
@@ -168,7 +169,7 @@ class RunOut(Wire):
     id: int
     source_id: int
     source: str
-    state: str = Field(description="running, succeeded, failed or cancelled.")
+    state: str = Field(description="running, succeeded, held (the gate is closed), failed or cancelled.")
     started_at: datetime
     finished_at: datetime | None
     report: dict[str, Any] = Field(description="Counts of documents and chunks; while it runs, those so far.")

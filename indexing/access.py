@@ -7,24 +7,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from indexing import principals, store
+from indexing import principals, store, store_candidate
 from indexing.documents import Scope
 from indexing.tables import EVERYONE
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from indexing.trial import Trial
 
-def authorise(session: Session, principal_id: int, *, only_public: bool = False) -> Scope:
+
+def authorise(session: Session, principal_id: int, *, only_public: bool = False, trial: Trial | None = None) -> Scope:
     """Return the scope of *principal_id*; one that reads nothing if it is unknown or not active.
 
-    With *only_public* it holds no more than what everyone may read, whoever asks.
+    With *only_public* it holds no more than what everyone may read, whoever asks. With a *trial*, which only a gate
+    has, it reads all of what is tried besides: nothing that such a scope reads is shown to anybody.
     """
     acl_ids = store.readable_acl_ids(session, principal_id)
     if only_public:
         everyone = principals.principal_named(session, EVERYONE)
         acl_ids &= frozenset() if everyone is None else store.readable_acl_ids(session, everyone.id)
-    return Scope(principal_id, acl_ids, only_public)
+    if trial is not None:
+        acl_ids |= store_candidate.lists(session, trial)
+    return Scope(principal_id, acl_ids, only_public, trial)
 
 
 def canary_scope(acl_id: int) -> Scope:

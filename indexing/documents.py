@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from indexing.trial import Trial
+
 #: The kinds of block that a parser may return.
 BLOCK_KINDS = ("title", "text", "list", "table", "code")
 #: The media type of a web page whose own part is to be read, without the menus that stand on every page of its site.
@@ -144,6 +146,7 @@ class Scope:
     """Who asks, and the access lists that this principal may read. Empty lists mean: nothing.
 
     ``only_public``: of those, only the lists that everyone is on, for an answer that others get to see too.
+    ``trial``: a gate asks, whose answers nobody sees; the lists are also those of what it tries.
 
     Only ``indexing.access.authorise`` builds one (a test looks). Every read that can return text, titles
     or counts takes one; there is no "None means all".
@@ -152,6 +155,7 @@ class Scope:
     principal_id: int
     acl_ids: frozenset[int]
     only_public: bool = False
+    trial: Trial | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +221,7 @@ class SyncPlan:
 class Progress:
     """How far a run is. ``total`` is 0 while it is unknown."""
 
-    stage: str  # list | compare | read | store
+    stage: str  # list | compare | read | store | gate
     done: int
     total: int
     uri: str = ""  # the item that was just finished
@@ -234,7 +238,7 @@ class SyncReport:
 
     run_id: int
     source: str
-    state: str  # succeeded | failed | cancelled
+    state: str  # succeeded | held | failed | cancelled
     listed: int = 0  # items: attachments are not listed
     added: int = 0
     changed: int = 0
@@ -366,7 +370,7 @@ class RunRecord:
     id: int
     source_id: int
     source: str  # the source's name
-    state: str  # running | succeeded | failed | cancelled
+    state: str  # running | succeeded | held | failed | cancelled
     started_at: datetime
     finished_at: datetime | None
     report: dict[str, Any]

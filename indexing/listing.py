@@ -65,6 +65,11 @@ class Crawl:
             self._failures = runs.known_failures(session, record.id)
         self._failed = {root_uri(uri) for uri in self._failures} | set(self._failures)
 
+    @property
+    def stored(self) -> int:
+        """The documents of the source before the listing, attachments not counted."""
+        return len(self._stored.ids)
+
     def parts(self, most: int = PART_ITEMS, checkpoint: str | None = None) -> Iterator[Part]:
         """Yield the listing in parts of about *most* items to look at; at least one, and the last may be empty.
 
@@ -108,7 +113,7 @@ class Crawl:
             known,
             self._failures,
             gathered.unchanged,
-            len(self._stored.ids),
+            self.stored,
             last,
             gathered.checkpoint,
         )

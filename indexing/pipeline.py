@@ -3,7 +3,9 @@
     list → compare → move, delete → fetch → parse (worker threads, several at once)
                                   → chunk → embed (batches across documents) → store (one transaction each)
 
-Nothing needs publishing afterwards: the change log says what is new, and the next question sees it.
+Nothing needs publishing afterwards: the change log says what is new, and the next question sees it. Only where a gate
+guards the source, new and changed documents are a candidate until the gate has compared it with what is served
+(``indexing.store_candidate``); what is gone, moved, or no longer for everybody, never waits.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from indexing import changelog, runs, schedules, store
+from indexing import changelog, runs, schedules, store, store_candidate
 from indexing.compare import attachments_of, compare, moves, pipeline_of, refuse_shrunk, rename_candidates
 from indexing.documents import Progress
 from indexing.errors import CatalogError, IndexingError
@@ -29,7 +31,7 @@ from indexing.reading import Reader, hashed, read_ahead
 from indexing.sources import SourceContext, kind_called, open_source
 from indexing.tables import utc_now
 from indexing.tally import Tally
-from indexing.writing import Cancelled, Prepared, Writer, name_of, prepare, write
+from indexing.writing import Cancelled, Prepared, Writer, is_outdated, name_of, prepare, remove_outdated, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from indexing.reading import Parsers
     from indexing.settings import IndexingSettings
     from indexing.sources import Kind, Source
+    from indexing.trial import Gate
 
     OnProgress = Callable[[Progress], None]
     #: Is told an action and an id, in the transaction that does it.
@@ -59,6 +62,7 @@ _BATCH_DOCUMENTS = 64
 #: How often the run's row in the catalog is brought up to date.
 _UPDATE_S = 2.0
 _FINISH_ATTEMPTS = 4
+_CLOSED = "The gate is closed: what is new waits, and what was served stays. `metier gate {0}` shows why."
 
 _log = structlog.get_logger(__name__)
 
@@ -71,8 +75,9 @@ def _unrecorded(session: Session, action: str, number: int) -> None:
 class Indexing:
     """The pieces that indexing is made of. ``kinds`` finds a kind of source by its name; tests bring their own.
 
-    ``recorded`` is called with "source.sync", "document.push" or "document.delete" and the id of the run or document,
-    in the transaction that begins the run or changes the document.
+    ``recorded`` is called with "source.sync", "source.force", "document.push" or "document.delete" and the id of the
+    run or document, in the transaction that begins the run or changes the document. ``gate`` decides on what runs have
+    read; None: all of it is served at once.
     """
 
     catalog: Catalog
@@ -81,6 +86,7 @@ class Indexing:
     settings: IndexingSettings
     kinds: Callable[[str], Kind] = kind_called
     recorded: Recorded = _unrecorded
+    gate: Gate | None = None
     part_items: int = PART_ITEMS  # of a listing, taken in at a time
 
     def opened(self, source: SourceRecord) -> Source:
@@ -100,20 +106,23 @@ def sync_source(
     confirm_deletions: bool = False,
     cancel: threading.Event | None = None,
     run_id: int | None = None,
+    force: bool = False,
 ) -> SyncReport:
     """Bring the catalog up to date with *source*, and return what was done.
 
     What goes wrong with one document is a failure in the report and in the catalog; what goes wrong with the run
     (no folder, an implausibly shrunken listing, a full disk, an unusable model) ends it with state "failed" and the
-    reason. Either way all documents that were stored stay stored. Setting *cancel* ends it with state "cancelled".
+    reason. Either way all documents that were stored stay stored. Setting *cancel* ends it with state "cancelled". A
+    gate that is closed ends it with state "held": new and changed documents wait; *force* passes the gate by.
     *run_id* is a run that its caller has started already (``schedules.claim_due``). Raises RunInProgress when the
     source is being synchronised already; nothing was done then.
     """
     cancel = cancel or threading.Event()
-    begun = partial(_begun, indexing)
+    begun = partial(_begun, indexing, "source.force" if force else "source.sync")
     with exclusive_run(indexing.catalog, source, indexing.settings.data_dir, begun, run_id) as (held, workdir):
         tally = Tally(held, source.name)
-        run = _Run(indexing, source, held, workdir, tally, on_progress, cancel)
+        gate = None if force or source.kind == "push" else indexing.gate
+        run = _Run(indexing, source, held, workdir, tally, on_progress, cancel, gate)
         error: str | None = "The program was stopped, or failed in an unexpected way."
         try:
             _sync(run, confirm_deletions=confirm_deletions)
@@ -122,13 +131,15 @@ def sync_source(
             error = str(exc)
         finally:
             state = "failed" if error else "cancelled" if cancel.is_set() else "succeeded"
+            if tally.held and not error:
+                state, error = runs.HELD, _CLOSED.format(held)
             report = tally.report(state, error)
             _finish(indexing.catalog, source.id, report)
     return report
 
 
-def _begun(indexing: Indexing, session: Session, run_id: int) -> None:
-    indexing.recorded(session, "source.sync", run_id)
+def _begun(indexing: Indexing, action: str, session: Session, run_id: int) -> None:
+    indexing.recorded(session, action, run_id)
 
 
 @dataclass(frozen=True)
@@ -142,6 +153,30 @@ class _Run:
     tally: Tally
     on_progress: OnProgress
     cancel: threading.Event
+    gate: Gate | None
+
+    def guarded(self) -> bool:
+        """Say whether what this run reads has to pass the gate."""
+        return self.gate is not None and self.gate.guards(self.source)
+
+
+@dataclass
+class _Flow:
+    """What the parts of one run's listing have in common."""
+
+    source: Source
+    pipeline: Pipeline
+    began_at: datetime
+    confirm_deletions: bool
+    guarded: bool
+    candidate: int | None = None  # the hidden twin that this run writes to
+
+    def begun(self) -> bool:
+        """Say whether a part was dealt with before this one, and remember that one is now."""
+        before, self._begun = self._begun, True
+        return before
+
+    _begun: bool = False
 
 
 def _sync(run: _Run, *, confirm_deletions: bool) -> None:
@@ -149,64 +184,112 @@ def _sync(run: _Run, *, confirm_deletions: bool) -> None:
     indexing, source = run.indexing, run.source
     pipeline = pipeline_of(indexing.embedder, indexing.settings)
     run.on_progress(Progress("list", 0, 0))
-    opened = indexing.opened(source)
-    began_at = utc_now()
-    crawl = Crawl(indexing.catalog, source, opened, pipeline)
+    flow = _Flow(indexing.opened(source), pipeline, utc_now(), confirm_deletions, run.guarded())
+    crawl = Crawl(indexing.catalog, source, flow.source, pipeline)
     with indexing.catalog.reading() as session:
         left = store.left_checkpoint(session, source.id)
     if left is not None:
         run.tally.notes.append("The listing went on where the run before had stopped; the next one looks at all.")
     for part in crawl.parts(indexing.part_items, left):
-        _sync_part(run, opened, pipeline, part, began_at, confirm_deletions=confirm_deletions)
+        _sync_part(run, flow, part)
         if run.cancel.is_set():
-            break
-        came = None if part.is_last else part.checkpoint
+            return
+        came = None if part.is_last or flow.guarded else part.checkpoint  # a candidate begins anew with each run
         if came != left:
             with indexing.catalog.transaction() as session:
                 runs.hold(session, run.run_id)
                 store.leave_checkpoint(session, source.id, came)
             left = came
+    if flow.guarded:
+        with contextlib.suppress(Cancelled):
+            _pass_gate(run, first=not crawl.stored)
 
 
-def _sync_part(
-    run: _Run, opened: Source, pipeline: Pipeline, part: Part, began_at: datetime, *, confirm_deletions: bool
-) -> None:
-    """Do what a part of the listing asks for: at most listings of tens of thousands of items need more than one."""
+def _sync_part(run: _Run, flow: _Flow, part: Part) -> None:
+    """Do what a part of the listing asks for; only listings of tens of thousands of changes have more than one."""
     indexing, source, tally = run.indexing, run.source, run.tally
     listing, failures = part.listing, part.failures
     with indexing.catalog.transaction() as session:  # before anything is read: a revocation does not wait for it
-        lists = take_lists(session, source, listing, began_at)
+        lists = take_lists(session, source, listing, flow.began_at)
+        if not flow.begun():
+            store_candidate.discard(session, source.id)  # of an earlier run: what it held is read anew
     known = with_lists(part.known, lists, listing)
-    work = compare(listing, known, failures, pipeline)
+    work = compare(listing, known, failures, flow.pipeline)
     counts = {"listed": len(listing.items) + part.unchanged, "unchanged": work.unchanged + part.unchanged}
     counts |= {"parked": len(work.parked)}
     tally.add(counts | {"relisted": lists.relisted})
     tally.notes.extend((*listing.notes, *lists.notes()))
     tally.gives_lists = tally.gives_lists or bool(lists.own)
 
-    reader = Reader(opened, indexing.parsers, indexing.settings, pipeline, known, failures, run.workdir)
+    reader = Reader(flow.source, indexing.parsers, indexing.settings, flow.pipeline, known, failures, run.workdir)
+    if flow.guarded and part.stored and flow.candidate is None:  # where nothing is served, nothing can get worse
+        flow.candidate = _begun_candidate(run)
     writer = Writer(
         indexing.catalog,
         indexing.embedder,
         source,
-        pipeline,
+        flow.pipeline,
         run.run_id,
         attachments_of(known),
         failures,
         lists.own,
         run.cancel,
+        flow.candidate,
     )
-    moved = moves(work, list(hashed(reader, rename_candidates(work))), pipeline)
+    moved = moves(work, list(hashed(reader, rename_candidates(work))), flow.pipeline)
     origins = {document.id for document, _ in moved}
     gone = [document for document in work.gone if document.id not in origins]
-    if not confirm_deletions:
+    if not flow.confirm_deletions:
         refuse_shrunk(len(gone), part.stored, indexing.settings.shrink_limit)
     _move_and_delete(run, part, work, moved, gone, writer)
+
+    failed = {uri: failures[uri].content_hash for uri in work.parked}
+    outdated = [known[uri] for uri, failed_hash in failed.items() if is_outdated(known.get(uri), failed_hash)]
+    tally.add({"deleted": remove_outdated(writer, outdated)})
 
     arrived = {raw.uri for _, raw in moved}
     tasks = [task for task in work.tasks if task.item.uri not in arrived]
     with contextlib.suppress(Cancelled):
         _read_and_write(run, reader, writer, tasks)
+
+
+def _begun_candidate(run: _Run) -> int:
+    with run.indexing.catalog.transaction() as session:
+        changelog.lock(session)
+        runs.hold(session, run.run_id)
+        return store_candidate.begin(session, run.source.id)
+
+
+def _pass_gate(run: _Run, *, first: bool) -> None:
+    """Publish the candidate if it is good enough; the verdict is kept either way, in the same transaction.
+
+    What the *first* run of a source has read is served already: there was nothing to compare it with, so it is only
+    measured.
+    """
+    source_id, started = run.source.id, time.monotonic()
+    with run.indexing.catalog.reading() as session:
+        served, candidate = store_candidate.served(session, source_id), store_candidate.trial(session, source_id)
+    measured = first and run.tally.report(runs.RUNNING).added > 0
+    if run.gate is None or not (candidate or measured):
+        return
+
+    def show(done: int, total: int) -> None:
+        if run.cancel.is_set():
+            raise Cancelled
+        run.on_progress(Progress("gate", done, total))
+
+    verdict = run.gate.judge(served, candidate, show)
+    held = verdict.closes and candidate is not None
+    with run.indexing.catalog.transaction() as session:
+        changelog.lock(session)
+        runs.hold(session, run.run_id)
+        if candidate is not None and not held:
+            store_candidate.publish(session, source_id)
+        runs.put_verdict(session, run.run_id, verdict)
+    run.tally.held = held
+    run.tally.spend({"gate": time.monotonic() - started})
+    if held:
+        _log.warning("The gate is closed.", action="gate_closed", source_id=source_id, run=run.run_id)
 
 
 def _move_and_delete(
@@ -286,7 +369,7 @@ def _finish(catalog: Catalog, source_id: int, report: SyncReport) -> None:
         try:
             with catalog.transaction() as session:
                 runs.finish_run(session, report)
-                schedules.settle(session, source_id, succeeded=report.state == "succeeded")
+                schedules.settle(session, source_id, succeeded=report.state in {"succeeded", runs.HELD})
         except CatalogError as exc:
             _log.warning(
                 "The report of a run was not stored.", action="run_not_stored", run=report.run_id, why=str(exc)

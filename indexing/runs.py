@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from indexing import changelog
 from indexing.db import among, now
@@ -15,6 +15,7 @@ from indexing.errors import RunLost
 from indexing.store_lists import stale_sources
 from indexing.store_read import source_permitted
 from indexing.tables import Table, utc_now
+from indexing.trial import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
 SOURCE = Table.metadata.tables["source"]
 RUN = Table.metadata.tables["run"]
 FAILURE = Table.metadata.tables["failure"]
+GATE = Table.metadata.tables["gate"]
 
 RUNNING = "running"
+#: What the run has read waits: the gate is closed.
+HELD = "held"
 #: A run that gave no sign of life for so long has lost its source; it gives one every BEAT_S.
 LEASE_S = 120.0
 BEAT_S = 15.0
@@ -75,6 +79,38 @@ def finish_run(session: Session, report: SyncReport) -> None:
     """Store the run's final state and report; nothing happens when another run has taken over."""
     values = {"state": report.state, "finished_at": now(session), "report": asdict(report), "error": report.error}
     session.execute(update(RUN).where(RUN.c.id == report.run_id, RUN.c.state == RUNNING).values(values))
+
+
+def held_sources(session: Session, scope: Scope) -> list[str]:
+    """Return the names of the sources that the scope may read and whose newest run is held."""
+    newest = select(func.max(RUN.c.id)).group_by(RUN.c.source_id)
+    query = select(SOURCE.c.name).join(RUN, RUN.c.source_id == SOURCE.c.id)
+    query = query.where(RUN.c.id.in_(newest), RUN.c.state == HELD, source_permitted(session, scope))
+    return list(session.execute(query.order_by(SOURCE.c.name)).scalars())
+
+
+def put_verdict(session: Session, run_id: int, verdict: Verdict) -> None:
+    """Keep what the gate said of the run."""
+    row = {"run_id": run_id, "closes": verdict.closes, "report": dict(verdict.report)}
+    session.execute(insert(GATE).values(row))
+
+
+def verdict(session: Session, run_id: int) -> Verdict | None:
+    """Return what the gate said of the run; None when it was not asked."""
+    row = session.execute(select(GATE.c.closes, GATE.c.report).where(GATE.c.run_id == run_id)).one_or_none()
+    return None if row is None else Verdict(row.closes, row.report)
+
+
+def release(session: Session, run: RunRecord) -> bool:
+    """Return whether the run is held and the newest of its source; then it has succeeded from now on."""
+    changelog.lock(session)
+    newest = runs(session, run.source_id, 1)
+    if not newest or newest[0].id != run.id or newest[0].state != HELD:
+        return False
+    report = newest[0].report | {"state": "succeeded", "error": None}
+    values = {"state": "succeeded", "error": None, "report": report}
+    session.execute(update(RUN).where(RUN.c.id == run.id).values(values))
+    return True
 
 
 def fail_run(session: Session, run_id: int) -> None:

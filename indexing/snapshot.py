@@ -70,6 +70,20 @@ class Snapshot:
         """How many rows of the generation are not searched any more."""
         return len(self.live) - int(np.count_nonzero(self.live))
 
+    def without(self, documents: Collection[int]) -> Snapshot:
+        """Return the same as if these documents were not there."""
+        if not documents:
+            return self
+        words = self.tail_keywords
+        return replace(
+            self,
+            live=self.live & ~self.generation.rows.of_documents(documents),
+            masked=self.masked | frozenset(documents),
+            tail=self.tail.where(~self.tail.of_documents(documents)),
+            tail_keywords=None if words is None else replace(words, without=frozenset(documents)),
+            filters={},
+        )
+
     def search_dense(
         self, vector: npt.NDArray[np.float32], scope: Scope, source_ids: frozenset[int] | None, k: int
     ) -> list[Hit]:

@@ -128,12 +128,14 @@ def add_source(
 
 def sources(session: Session) -> list[SourceRecord]:
     """Return all sources by name."""
-    return [SourceRecord(*row) for row in session.execute(select(*SOURCE_COLUMNS).order_by(SOURCE.c.name))]
+    query = select(*SOURCE_COLUMNS).where(SOURCE.c.candidate_of.is_(None)).order_by(SOURCE.c.name)
+    return [SourceRecord(*row) for row in session.execute(query)]
 
 
 def source_named(session: Session, name: str) -> SourceRecord | None:
     """Return the source, or None when there is none of that name."""
-    row = session.execute(select(*SOURCE_COLUMNS).where(SOURCE.c.name == name)).one_or_none()
+    named = (SOURCE.c.name == name) & SOURCE.c.candidate_of.is_(None)
+    row = session.execute(select(*SOURCE_COLUMNS).where(named)).one_or_none()
     return None if row is None else SourceRecord(*row)
 
 
@@ -148,8 +150,10 @@ def leave_checkpoint(session: Session, source_id: int, checkpoint: str | None) -
 
 
 def remove_source(session: Session, source_id: int) -> int:
-    """Return how many documents went with the source; its originals, runs and failures go too."""
+    """Return how many documents went with the source; its originals, runs, failures and candidate go too."""
     changelog.lock(session)
+    waiting = select(DOCUMENT.c.id).join(SOURCE, SOURCE.c.id == DOCUMENT.c.source_id)
+    delete_documents(session, session.execute(waiting.where(SOURCE.c.candidate_of == source_id)).scalars().all())
     ids = session.execute(select(DOCUMENT.c.id).where(DOCUMENT.c.source_id == source_id)).scalars().all()
     gone = delete_documents(session, ids)
     session.execute(delete(SOURCE).where(SOURCE.c.id == source_id))

@@ -50,6 +50,12 @@ def _row_of(session: Session, what: str) -> tuple[int, bool]:
     return int(session.execute(insert(ACL).values(sha256=key).returning(ACL.c.id)).scalar_one()), True
 
 
+def unlisted(session: Session, what: str) -> int:
+    """Return the id of the list that *what* describes, which nobody is on and nobody is ever put on."""
+    changelog.lock(session)
+    return _row_of(session, what)[0]
+
+
 def on_list(session: Session, acl_id: int) -> frozenset[int]:
     """Return the principals on an access list; of a bound one there are none: see ``sides``."""
     query = select(ACL_ENTRY.c.principal_id).where(ACL_ENTRY.c.acl_id == acl_id)

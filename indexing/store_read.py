@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, exists, func, select
+from sqlalchemy import bindparam, case, exists, func, select
 
 from indexing.db import among
 from indexing.documents import Counts, DocumentRecord, Passage, SourceRecord
@@ -74,7 +74,17 @@ def readable_acl_ids(session: Session, principal_id: int) -> frozenset[int]:
 
 
 def _permitted(session: Session, scope: Scope) -> ColumnElement[bool]:
-    return among(session, DOCUMENT.c.acl_id, scope.acl_ids)
+    permitted = among(session, DOCUMENT.c.acl_id, scope.acl_ids)
+    if scope.trial is not None and scope.trial.replaced:
+        permitted &= ~among(session, DOCUMENT.c.id, scope.trial.replaced)
+    return permitted
+
+
+def _source_name(scope: Scope) -> ColumnElement[str]:
+    """Return the column of the source's name; what is tried goes by the name of the source that it is for."""
+    if scope.trial is None or scope.trial.twin_id is None:
+        return SOURCE.c.name
+    return case((SOURCE.c.id == scope.trial.twin_id, scope.trial.source), else_=SOURCE.c.name)
 
 
 def source_permitted(session: Session, scope: Scope) -> ColumnElement[bool]:
@@ -84,7 +94,8 @@ def source_permitted(session: Session, scope: Scope) -> ColumnElement[bool]:
 
 def visible_sources(session: Session, scope: Scope) -> list[SourceRecord]:
     """Return the sources whose list the scope holds, by name; a source that may not be read is not there at all."""
-    query = select(*SOURCE_COLUMNS).where(source_permitted(session, scope)).order_by(SOURCE.c.name)
+    there = source_permitted(session, scope) & SOURCE.c.candidate_of.is_(None)
+    query = select(*SOURCE_COLUMNS).where(there).order_by(SOURCE.c.name)
     return [SourceRecord(*row) for row in session.execute(query)]
 
 
@@ -100,7 +111,7 @@ def passages(
         c.id,
         d.id,
         d.source_id,
-        SOURCE.c.name,
+        _source_name(scope),
         d.uri,
         d.title,
         c.text,
@@ -123,13 +134,13 @@ def passages(
     return found
 
 
-def _record_query() -> Any:
+def _record_query(scope: Scope) -> Any:
     d = DOCUMENT.c
     chunks = select(func.count()).where(CHUNK.c.document_id == d.id).scalar_subquery()
     columns = (
         d.id,
         d.source_id,
-        SOURCE.c.name,
+        _source_name(scope),
         d.uri,
         d.parent_id,
         d.title,
@@ -155,7 +166,7 @@ def document_list(
     session: Session, scope: Scope, source_id: int | None = None, after_id: int = 0, limit: int = 100
 ) -> list[DocumentRecord]:
     """Return the permitted documents with ids above *after_id*, by id; at most *limit*."""
-    query = _record_query().where(_permitted(session, scope), DOCUMENT.c.id > after_id)
+    query = _record_query(scope).where(_permitted(session, scope), DOCUMENT.c.id > after_id)
     if source_id is not None:
         query = query.where(DOCUMENT.c.source_id == source_id)
     return [_record(row) for row in session.execute(query.order_by(DOCUMENT.c.id).limit(limit))]
@@ -163,7 +174,7 @@ def document_list(
 
 def document(session: Session, scope: Scope, document_id: int) -> DocumentRecord | None:
     """Return the document, or None when it is not there or not permitted: the two look the same."""
-    query = _record_query().where(_permitted(session, scope), DOCUMENT.c.id == document_id)
+    query = _record_query(scope).where(_permitted(session, scope), DOCUMENT.c.id == document_id)
     row = session.execute(query).one_or_none()
     return None if row is None else _record(row)
 
@@ -177,7 +188,7 @@ def document_text(session: Session, scope: Scope, document_id: int) -> str | Non
 def access_list_of(session: Session, document_id: int) -> tuple[str, str, int] | None:
     """Return a document's uri, its source's name and its access list: for whoever explains access, not for readers."""
     query = select(DOCUMENT.c.uri, SOURCE.c.name, DOCUMENT.c.acl_id).join(SOURCE, SOURCE.c.id == DOCUMENT.c.source_id)
-    row = session.execute(query.where(DOCUMENT.c.id == document_id)).one_or_none()
+    row = session.execute(query.where(DOCUMENT.c.id == document_id, SOURCE.c.candidate_of.is_(None))).one_or_none()
     return None if row is None else (row[0], row[1], row[2])
 
 

@@ -173,6 +173,8 @@ class SourceRow(Table):
     options: Mapped[dict[str, Any]] = mapped_column(default=dict)  # names → texts, as its kind takes them
     secret: Mapped[str | None] = mapped_column(String(64))  # the name of one: indexing.secrets
     checkpoint: Mapped[str | None]  # how far a listing came that did not come to its end: indexing.listing
+    #: Of a hidden twin, which holds what waits at the gate: the source that it is for (indexing.store_candidate).
+    candidate_of: Mapped[int | None] = mapped_column(ForeignKey("source.id", ondelete="CASCADE"), unique=True)
 
 
 class DocumentRow(Table):
@@ -275,7 +277,7 @@ class RunRow(Table):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     source_id: Mapped[int] = mapped_column(ForeignKey("source.id", ondelete="CASCADE"), index=True)
-    state: Mapped[str] = mapped_column(String(16))  # running | succeeded | failed | cancelled
+    state: Mapped[str] = mapped_column(String(16))  # running | succeeded | held | failed | cancelled
     started_at: Mapped[datetime] = mapped_column(default=utc_now)
     finished_at: Mapped[datetime | None]
     report: Mapped[dict[str, Any]] = mapped_column(default=dict)  # SyncReport, while running its counts so far
@@ -283,6 +285,18 @@ class RunRow(Table):
     trigger: Mapped[str] = mapped_column(String(16), server_default="manual")  # manual | schedule
     due_at: Mapped[datetime | None]  # of a scheduled run: when it should have begun
     beat_at: Mapped[datetime | None]  # its last sign of life, by the database's clock
+
+
+class GateRow(Table):
+    """What the gate found out about a run: measures by question, and no text of any document."""
+
+    __tablename__ = "gate"
+
+    run_id: Mapped[int] = mapped_column(
+        Id, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    closes: Mapped[bool] = mapped_column(Boolean)
+    report: Mapped[dict[str, Any]]
 
 
 class ScheduleRow(Table):

@@ -30,6 +30,7 @@ class Tally:
         self._failures: list[Failure] = []
         self.notes: list[str] = []
         self.gives_lists = False
+        self.held = False  # the gate is closed
 
     def add(self, counts: Mapping[str, int], failures: Iterable[Failure] = ()) -> None:
         """Add *counts*, and keep the first failures."""

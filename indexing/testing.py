@@ -18,6 +18,7 @@ from indexing.documents import Block, Item, Listing, Page, Parsed, RawDocument
 from indexing.errors import EmptyDocument, ItemUnreadable, SourceError, UnsupportedFormat
 from indexing.sentences import words
 from indexing.sources import Kind, kind_called
+from indexing.trial import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from indexing.documents import SourceRecord
     from indexing.sources import Source
+    from indexing.trial import Trial
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
@@ -100,6 +103,10 @@ class FakeSource:
         self._version += 1
         self._files[uri] = (self._version, content.encode() if isinstance(content, str) else content)
 
+    def uris(self) -> list[str]:
+        """Return what is there."""
+        return list(self._files)
+
     def touch(self, uri: str) -> None:
         """Give *uri* a new version tag and the same bytes."""
         self.write(uri, self._files[uri][1])
@@ -154,6 +161,27 @@ def listed(source: Source) -> Listing:
         notes=tuple(note for page in pages for note in page.notes),
         issuer=pages[-1].issuer if pages else "local",
     )
+
+
+@dataclass
+class ScriptedGate:
+    """A Gate that says what it was told to. ``asked`` holds what it was asked to judge."""
+
+    closes: bool = True
+    error: BaseException | None = None  # raised in place of a verdict
+    asked: list[tuple[Trial, Trial | None]] = field(default_factory=list)
+
+    def guards(self, source: SourceRecord) -> bool:  # noqa: ARG002 -- all of them
+        """Say yes."""
+        return True
+
+    def judge(self, served: Trial, candidate: Trial | None, progress: Callable[[int, int], None]) -> Verdict:
+        """Return the verdict that was scripted."""
+        progress(0, 1)
+        self.asked.append((served, candidate))
+        if self.error is not None:
+            raise self.error
+        return Verdict(self.closes, {"said": "so"})
 
 
 def kinds_of(**sources: Source) -> Callable[[str], Kind]:

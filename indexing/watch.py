@@ -11,6 +11,7 @@ import structlog
 
 from indexing.errors import RunInProgress, SourceError
 from indexing.pipeline import sync_source
+from indexing.runs import HELD
 from indexing.sources.folder_access import ACCESS_FILE
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def watch_source(
     def run_succeeds() -> bool:
         report = sync_source(indexing, source, on_progress=on_progress, cancel=stop)
         on_report(report)
-        return report.state == "succeeded"
+        return report.state in {"succeeded", HELD}
 
     while not stop.is_set():
         try:

@@ -4,6 +4,9 @@ What is served is always text of the newest bytes that were read. So a document 
 while that is still what the file says, as far as we know: the bytes could not be fetched, or they are the ones that
 the old text was made from (a newer parser trips over them). When new bytes fail, the old text is no longer true, and
 it goes; the failure row says why.
+
+A writer with a twin writes documents into the candidate (``indexing.store_candidate``), and what would go stays until
+that is published; failures are failures of the source at once.
 """
 
 from __future__ import annotations
@@ -13,9 +16,9 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
-from indexing import changelog, runs, store
+from indexing import changelog, runs, store, store_candidate
 from indexing.chunk import chunk_blocks, document_language, document_text
 from indexing.compare import root_uri
 from indexing.documents import NewDocument
@@ -77,6 +80,7 @@ class Writer:
     failures: Mapping[str, KnownFailure] = field(default_factory=dict)
     own_lists: Mapping[str, int] = field(default_factory=dict)  # by uri of the item, attachments follow
     cancel: threading.Event = field(default_factory=threading.Event)
+    twin_id: int | None = None  # of the candidate that is written; None: what is written is served
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,13 +251,32 @@ def _store_failure(session: Session, writer: Writer, reading: Reading, failure: 
     runs.record_failure(
         session, writer.source.id, writer.run_id, failure, version_tag, writer.pipeline.failures, own_id
     )
-    outdated = reading.known and failure.content_hash and failure.content_hash != reading.known.content_hash
-    gone = store.delete_documents(session, [reading.known.id]) if reading.known and outdated else 0
+    gone = _remove(session, writer, [reading.known]) if is_outdated(reading.known, failure.content_hash) else 0
     return Counter(failed=1, deleted=gone)
+
+
+def is_outdated(known: KnownDocument | None, failed_hash: str | None) -> TypeGuard[KnownDocument]:
+    """Say whether a document is not what its item says any more, by the hash of the bytes that could not be read."""
+    return known is not None and failed_hash is not None and failed_hash != known.content_hash
+
+
+def remove_outdated(writer: Writer, documents: Sequence[KnownDocument]) -> int:
+    """Return how many documents go with these, whose new bytes failed in a run that was held, and are not tried again.
+
+    Else they would be served for good: only the run in which bytes fail knows what that makes of the document.
+    """
+    if not documents:
+        return 0
+    with writer.catalog.transaction() as session:
+        changelog.lock(session)
+        if writer.run_id is not None:
+            runs.hold(session, writer.run_id)
+        return _remove(session, writer, documents)
 
 
 def _store_parked(session: Session, writer: Writer, reading: Reading) -> Counter[str]:
     """Note the new version tag of bytes that failed for good, so that the next run need not hash them again."""
+    gone = 0
     for record in runs.failures(session, writer.source.id):
         if record.failure.uri == reading.uri and reading.raw is not None:
             runs.record_failure(
@@ -265,7 +288,9 @@ def _store_parked(session: Session, writer: Writer, reading: Reading) -> Counter
                 writer.pipeline.failures,
                 writer.own_lists.get(root_uri(reading.uri)),
             )
-    return Counter(parked=1)
+            if is_outdated(reading.known, record.failure.content_hash):
+                gone += _remove(session, writer, [reading.known])
+    return Counter(parked=1, deleted=gone)
 
 
 def _drop_attachments(session: Session, writer: Writer, prepared: Prepared) -> int:
@@ -276,7 +301,14 @@ def _drop_attachments(session: Session, writer: Writer, prepared: Prepared) -> i
         if failed.startswith(f"{uri}!/") and not any(failed == one or failed.startswith(f"{one}!/") for one in kept):
             runs.clear_failure(session, writer.source.id, failed)
     old = writer.attachments.get(known.id, ()) if known else ()
-    return store.delete_documents(session, [document.id for document in old if document.uri not in kept])
+    return _remove(session, writer, [document for document in old if document.uri not in kept])
+
+
+def _remove(session: Session, writer: Writer, documents: Sequence[KnownDocument]) -> int:
+    """Return how many documents go with these, now or when the candidate is published."""
+    if writer.twin_id is not None:
+        return store_candidate.bury(session, writer.twin_id, documents)
+    return store.delete_documents(session, [document.id for document in documents])
 
 
 def _new_document(writer: Writer, prepared: Prepared, parent_id: int | None) -> NewDocument:
@@ -285,7 +317,7 @@ def _new_document(writer: Writer, prepared: Prepared, parent_id: int | None) -> 
     assert reading.parsed is not None  # noqa: S101 -- likewise: the caller looked
     name = reading.raw.name[-_TITLE_CHARACTERS:] or name_of(reading.uri)
     return NewDocument(
-        source_id=writer.source.id,
+        source_id=writer.source.id if writer.twin_id is None else writer.twin_id,
         uri=reading.uri,
         title=(reading.parsed.title or "").strip()[:_TITLE_CHARACTERS] or name,
         size_bytes=reading.raw.size_bytes,

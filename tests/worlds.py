@@ -14,6 +14,7 @@ from indexing.testing import FakeParsers, FakeSource, HashEmbedder, kinds_of
 if TYPE_CHECKING:
     from indexing.db import Catalog
     from indexing.settings import IndexingSettings
+    from indexing.trial import Gate
 
 
 @dataclass
@@ -27,6 +28,7 @@ class World:
     files: FakeSource = field(default_factory=FakeSource)
     embedder: HashEmbedder = field(default_factory=HashEmbedder)
     parsers: FakeParsers = field(default_factory=FakeParsers)
+    gate: Gate | None = None
 
     def __post_init__(self):
         with self.catalog.transaction() as session:
@@ -34,7 +36,9 @@ class World:
 
     @property
     def indexing(self):
-        return Indexing(self.catalog, self.embedder, self.parsers, self.settings, kinds_of(fake=self.files))
+        return Indexing(
+            self.catalog, self.embedder, self.parsers, self.settings, kinds_of(fake=self.files), gate=self.gate
+        )
 
     def sync(self, **options):
         return sync_source(self.indexing, self.source, **options)

@@ -12,6 +12,7 @@ import random
 import subprocess
 import sys
 import threading
+import uuid
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,8 @@ CHECKS = [
 EXPECTED = {("GET /readyz", 503)}
 #: Those that succeed with an identity provider only: tests/integration/test_sign_in.py.
 SIGNED_IN = {"GET /v1/sign-in", "GET /v1/sign-in/callback", "POST /v1/first-admin"}
+#: A golden set with a floor that nothing reaches: each run with something new is held.
+GOLDEN = {"questions": [{"question": QUESTION, "answers": ["25 days"]}], "tolerance": 0, "floors": {"p95_ms": 0}}
 #: Fields that make a drawn body one that can be served.
 AIMS: dict[str, dict[str, Any]] = {
     "POST /v1/ask": {"question": QUESTION, "specialist": "bold"},
@@ -63,6 +66,7 @@ AIMS: dict[str, dict[str, Any]] = {
     "POST /v1/specialists": {"name": "drawn", "sources": [], "askers": []},
     "POST /v1/specialists/{name}/versions": {"sources": []},
     "PUT /v1/specialists/{name}/access": {"askers": ["everyone"], "curators": [], "audience": "asker"},
+    "PUT /v1/specialists/{name}/golden": GOLDEN,
     "PUT /v1/sources/{source_id}/schedule": {"cron": "0 6 * * *", "timezone": "UTC", "quiet": ""},
 }
 
@@ -88,10 +92,12 @@ class Interface:
                 body = {"name": name, "kind": kind, "location": location}
                 present[name] = self.admin("POST", "/v1/sources", json=body).json()["id"]
         stored = self.admin("PUT", f"/v1/sources/{present['handbook']}/documents/leave.md", data=LEAVE.encode())
+        self.admin("POST", "/v1/specialists", json=BOLD)
+        self.admin("PUT", "/v1/specialists/bold/golden", json=GOLDEN)
+        Path(self.folder, "note.md").write_text(f"# Note\n\nThis is note {uuid.uuid4()}.", encoding="utf-8")
         run = self.admin("POST", f"/v1/sources/{present['tree']}/sync")
         for source_id in present.values():
             self.admin("PUT", f"/v1/sources/{source_id}/schedule", json={"cron": "0 6 * * *"})
-        self.admin("POST", "/v1/specialists", json=BOLD)
         made = {"principal": "spare", "permissions": ["ask"]}
         self.ids = {
             "source_id": random.choice([present["handbook"], present["tree"]]),

@@ -40,6 +40,27 @@ def test_json_lines_and_csv_say_the_same(write):
     assert read_golden(write(lines)).questions == read_golden(write(table, "set.csv")).questions
 
 
+def test_expected_answers_and_documents_may_be_called_so_and_no_answer_may_be_one(write):
+    lines = (
+        '{"question": "How many?", "expected_documents": ["a.md"], "expected answer": "25"}\n'
+        '{"question": "Who?", "answer": "no answer"}\n'
+        '{"question": "What?", "answers": ["no answer"], "answerable": true}\n'
+    )
+    table = (
+        "Question;Expected documents;Expected answer;answerable\n"
+        "How many?;a.md;25;\nWho?;;No answer;\nWhat?;;no answer;true\n"
+    )
+    found = read_golden(write(lines)).questions
+
+    assert [(each.documents, each.answers, each.answerable) for each in found] == [
+        (("a.md",), ("25",), True),
+        ((), (), False),
+        ((), ("no answer",), True),
+    ]
+    assert [each.answers for each in read_golden(write(table, "set.csv")).questions] == [("25",), (), ("no answer",)]
+    assert [each.answerable for each in read_golden(write(table, "set.csv")).questions] == [True, False, True]
+
+
 @pytest.mark.parametrize("separator", [";", "\t"])
 def test_what_a_french_spreadsheet_writes_is_read(write, separator):
     rows = [["question", "answers", "answerable"], ["Combien ?", "25|vingt-cinq", "vrai"], ["Qui ?", "", "faux"]]
@@ -71,6 +92,8 @@ def test_an_id_that_is_not_given_is_made_from_the_question(write):
         ('{"question": "x", "documents": {"a": 1}}', "documents is not a list of texts"),
         ('{"question": "x", "answers": ["x"], "answerable": "perhaps"}', "answerable is 'perhaps'"),
         ('{"question": "\\ud800", "answers": ["x"]}', "surrogate"),
+        ('{"question": "x", "answers": ["x"], "answer": "y"}', "answers is there twice"),
+        ('{"question": "x", "documents": ["x"], "answer": "no answer"}', "no answer, and yet"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named_with_what_to_do(write, line, reason):
@@ -87,6 +110,7 @@ def test_a_line_that_cannot_be_used_is_named_with_what_to_do(write, line, reason
     [
         ("query,answers\nx,y\n", "no column is called question"),
         ("question,answers\nx\n", "cells"),
+        ("question,answers,expected answer\nx,y,z\n", "answers is there twice"),
         ("question,answers\nx,y,z\n", "cells"),
         ('question,answers\n"x"y,z\n', "not CSV"),
     ],
