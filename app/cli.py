@@ -14,6 +14,7 @@ from app import (
     cli_evaluate,
     cli_people,
     cli_personal,
+    cli_runs,
     cli_schedule,
     cli_serve,
     cli_sources,
@@ -57,7 +58,7 @@ cli.add_typer(cli_sources.sources, name="sources")
 cli.add_typer(cli_schedule.schedule, name="schedule")
 cli.command("plan")(cli_sync.plan)
 cli.command("sync")(cli_sync.sync)
-cli.command("runs")(cli_sync.list_runs)
+cli.add_typer(cli_runs.runs, name="runs")
 cli.command("failures")(cli_sync.list_failures)
 cli.command("ask")(cli_ask.ask)
 cli.command("search")(cli_ask.search)

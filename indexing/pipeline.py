@@ -9,7 +9,6 @@ Nothing needs publishing afterwards: the change log says what is new, and the ne
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,21 +16,23 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from indexing import changelog, runs, schedules, store
+from indexing import changelog, runs, runs_history, runs_live, schedules, store
 from indexing.compare import attachments_of, compare, moves, pipeline_of, refuse_shrunk, rename_candidates
 from indexing.documents import Progress
 from indexing.errors import CatalogError, IndexingError
 from indexing.exclusive import exclusive_run
 from indexing.item_lists import take_lists, with_lists
 from indexing.listing import listed
+from indexing.live import Cancelled, Live
 from indexing.push import delete_document, push_document
 from indexing.reading import Reader, hashed, read_ahead
 from indexing.sources import SourceContext, kind_called, open_source
 from indexing.tables import utc_now
 from indexing.tally import Tally
-from indexing.writing import Cancelled, Prepared, Writer, name_of, prepare, write
+from indexing.writing import Prepared, Writer, name_of, prepare, write
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
@@ -106,19 +107,20 @@ def sync_source(
     *run_id* is a run that its caller has started already (``schedules.claim_due``). Raises RunInProgress when the
     source is being synchronised already; nothing was done then.
     """
-    cancel = cancel or threading.Event()
+    live = Live(on_progress, cancel)
     begun = partial(_begun, indexing)
-    with exclusive_run(indexing.catalog, source, indexing.settings.data_dir, begun, run_id) as (held, workdir):
-        tally = Tally(held, source.name)
-        run = _Run(indexing, source, held, workdir, tally, on_progress, cancel)
+    with exclusive_run(indexing.catalog, source, indexing.settings.data_dir, begun, live, run_id) as (held, workdir):
+        tally = Tally(held, source.name, live.meter)
+        run = _Run(indexing, source, held, workdir, tally, live)
         error: str | None = "The program was stopped, or failed in an unexpected way."
         try:
-            _sync(run, confirm_deletions=confirm_deletions)
+            with contextlib.suppress(Cancelled), live.heard():
+                _sync(run, confirm_deletions=confirm_deletions)
             error = None
         except IndexingError as exc:
             error = str(exc)
         finally:
-            state = "failed" if error else "cancelled" if cancel.is_set() else "succeeded"
+            state = "failed" if error else "cancelled" if live.cancel.is_set() else "succeeded"
             report = tally.report(state, error)
             _finish(indexing.catalog, source.id, report)
     return report
@@ -137,21 +139,25 @@ class _Run:
     run_id: int
     workdir: Path
     tally: Tally
-    on_progress: OnProgress
-    cancel: threading.Event
+    live: Live
 
 
 def _sync(run: _Run, *, confirm_deletions: bool) -> None:
     """The flow."""
     indexing, source, tally = run.indexing, run.source, run.tally
     pipeline = pipeline_of(indexing.embedder, indexing.settings)
-    run.on_progress(Progress("list", 0, 0))
+    started = time.monotonic()
     with indexing.catalog.reading() as session:  # before the listing: what is stored after it is not "gone"
+        run.live.pace = runs_history.pace(session, source.id)
         known = store.known_documents(session, source.id)
         failures = runs.known_failures(session, source.id)
+    _listed_so_far(run, 0)
     opened = indexing.opened(source)
     began_at = utc_now()
-    listing = listed(opened)
+    listing = listed(opened, partial(_listed_so_far, run))
+    run.live.enter("compare")
+    compared = time.monotonic()
+    tally.spend({"list": compared - started})
     with indexing.catalog.transaction() as session:  # before anything is read: a revocation does not wait for it
         lists = take_lists(session, source, listing, began_at)
     known = with_lists(known, lists, listing)
@@ -171,9 +177,10 @@ def _sync(run: _Run, *, confirm_deletions: bool) -> None:
         attachments_of(known),
         failures,
         lists.own,
-        run.cancel,
+        run.live.cancel,
+        run.live.enter,
     )
-    moved = moves(work, list(hashed(reader, rename_candidates(work))), pipeline)
+    moved = moves(work, list(run.live.until_cancelled(hashed(reader, rename_candidates(work)))), pipeline)
     origins = {document.id for document, _ in moved}
     gone = [document for document in work.gone if document.id not in origins]
     if not confirm_deletions:
@@ -182,8 +189,13 @@ def _sync(run: _Run, *, confirm_deletions: bool) -> None:
 
     arrived = {raw.uri for _, raw in moved}
     tasks = [task for task in work.tasks if task.item.uri not in arrived]
-    with contextlib.suppress(Cancelled):
-        _read_and_write(run, reader, writer, tasks)
+    tally.spend({"compare": time.monotonic() - compared})
+    _read_and_write(run, reader, writer, tasks)
+
+
+def _listed_so_far(run: _Run, items: int) -> None:
+    run.live.raise_if_cancelled()
+    run.live.show(Progress("list", items, 0))
 
 
 def _move_and_delete(
@@ -225,16 +237,17 @@ def _read_and_write(run: _Run, reader: Reader, writer: Writer, tasks: Sequence[T
     done = done_bytes = 0
     updated = time.monotonic()
     batch: list[Prepared] = []
-    run.on_progress(Progress("read", 0, len(tasks), bytes_total=total_bytes))
-    for reading in read_ahead(reader, tasks, run.indexing.settings.parse_workers, run.cancel):
+    run.live.show(Progress("read", 0, len(tasks), bytes_total=total_bytes))
+    for reading in read_ahead(reader, tasks, run.indexing.settings.parse_workers, run.live.cancel):
         if reading is not None:
             started = time.monotonic()
             batch.append(prepare(writer, reading))
             run.tally.spend({**reading.seconds, "chunk": time.monotonic() - started})
+            run.tally.took(reading.uri, reading.seconds)
             run.tally.add({"bytes_read": reading.raw.size_bytes if reading.raw else 0})
             done, done_bytes = done + 1, done_bytes + sizes[reading.uri]
             shown = "" if run.tally.gives_lists else reading.uri  # whoever may read the source may watch
-            run.on_progress(Progress("read", done, len(tasks), shown, done_bytes, total_bytes))
+            run.live.show(Progress("read", done, len(tasks), shown, done_bytes, total_bytes))
         if batch and (reading is None or _is_full(batch)):
             _write_batch(run, writer, batch)
             batch = []
@@ -242,7 +255,7 @@ def _read_and_write(run: _Run, reader: Reader, writer: Writer, tasks: Sequence[T
             with run.indexing.catalog.transaction() as session:
                 runs.update_run(session, run.run_id, asdict(run.tally.report(runs.RUNNING)))
             updated = time.monotonic()
-    if batch and not run.cancel.is_set():
+    if batch and not run.live.cancel.is_set():
         _write_batch(run, writer, batch)
 
 
@@ -255,6 +268,7 @@ def _write_batch(run: _Run, writer: Writer, batch: Sequence[Prepared]) -> None:
     written = write(writer, batch)
     run.tally.add(written.counts, written.failures)
     run.tally.spend(written.seconds)
+    run.live.enter("read")
 
 
 def _finish(catalog: Catalog, source_id: int, report: SyncReport) -> None:
@@ -263,7 +277,8 @@ def _finish(catalog: Catalog, source_id: int, report: SyncReport) -> None:
         try:
             with catalog.transaction() as session:
                 runs.finish_run(session, report)
-                schedules.settle(session, source_id, succeeded=report.state == "succeeded")
+                if not runs_live.cancel_asked(session, report.run_id):  # else somebody wants no other try so soon
+                    schedules.settle(session, source_id, succeeded=report.state == "succeeded")
         except CatalogError as exc:
             _log.warning(
                 "The report of a run was not stored.", action="run_not_stored", run=report.run_id, why=str(exc)
@@ -274,5 +289,5 @@ def _finish(catalog: Catalog, source_id: int, report: SyncReport) -> None:
     _log.info(
         "A synchronisation has ended.",
         action="sync_finished",
-        **{key: value for key, value in asdict(report).items() if key not in {"failures", "notes"}},
+        **{key: value for key, value in asdict(report).items() if key not in {"failures", "notes", "slowest"}},
     )

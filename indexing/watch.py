@@ -57,7 +57,7 @@ def watch_source(
     def run_succeeds() -> bool:
         report = sync_source(indexing, source, on_progress=on_progress, cancel=stop)
         on_report(report)
-        return report.state == "succeeded"
+        return report.state != "failed"
 
     while not stop.is_set():
         try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,6 +18,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from indexing.documents import RawDocument
 from indexing.errors import ItemUnreadable, OutboundError, OutboundTooLong, ParseLimit, SourceError
 from indexing.sources.private import private_file
+from indexing.waits import wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,7 +67,7 @@ class Rest:
 
     outbound: Outbound
     headers: Mapping[str, str] = field(default_factory=dict)
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = wait
 
     def json(self, url: str, *, method: str = "GET", body: Any = None) -> Any:
         """Return what *url* answers, parsed. Raises Denied, Gone, or SourceError for anything else that is no 200."""
