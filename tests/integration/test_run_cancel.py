@@ -103,13 +103,11 @@ def test_the_next_run_reads_and_embeds_nothing_that_was_stored(world, sqlite_url
     assert len(world.embedder.seen) == len(set(world.embedder.seen)) == len(embedded) + 5
 
 
-class Endless(FakeSource):
-    """Lists for ever, a page at a time."""
+class Lengthy(FakeSource):
+    """Lists for ten seconds, a page at a time."""
 
     def pages(self, checkpoint):
-        number = 0
-        while True:
-            number += 1
+        for number in range(500):
             time.sleep(0.02)
             yield Page((Item(f"{number}.txt", "v1"),))
 
@@ -117,7 +115,7 @@ class Endless(FakeSource):
 def test_a_listing_is_cancelled_between_two_pages_and_deletes_nothing(world):
     world.files.write("a.txt", "words")
     world.sync()
-    world.files = Endless()
+    world.files = Lengthy()
 
     with going(world) as reports:
         wait_until(lambda: world.runs()[0].state == "running")
@@ -146,7 +144,7 @@ def test_who_waits_for_a_server_says_so_and_stops_when_it_is_cancelled(world, mo
 
 
 def test_cancelling_one_run_leaves_whoever_started_it_alone(world):
-    world.files = Endless()
+    world.files = Lengthy()
     mine = threading.Event()
 
     with going(world, cancel=mine) as reports:
@@ -183,7 +181,7 @@ def test_a_run_that_is_asked_twice_was_asked_when_it_was_asked_first(world):
 def test_a_schedule_does_not_try_again_soon_what_somebody_cancelled(world):
     with world.catalog.transaction() as session:
         before = schedules.set_schedule(session, world.source.id, Timing("0 6 1 1 *"))
-    world.files = Endless()
+    world.files = Lengthy()
     with going(world):
         ask(world.catalog, world.runs()[0].id)
 
