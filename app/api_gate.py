@@ -20,7 +20,7 @@ from indexing import runs
 
 if TYPE_CHECKING:
     from app.parts import Parts
-    from indexing.documents import RunRecord
+    from indexing.run_records import RunRecord
 
 router = APIRouter(prefix="/v1", route_class=JsonRoute)
 

@@ -31,12 +31,17 @@ from app.wire_sources import (
 )
 from indexing import runs, store
 from indexing.plan import visible_plan
+from indexing.runs_live import is_lost
+from indexing.tables import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from sqlalchemy.orm import Session
+
     from app.parts import Parts
-    from indexing.documents import SourceRecord
+    from indexing.documents import Scope, SourceRecord
+    from indexing.run_records import RunRecord
 
 router = APIRouter(prefix="/v1", route_class=JsonRoute)
 
@@ -45,6 +50,7 @@ Id = Annotated[int, Path(ge=1, lt=2**63)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 SourceFilter = Annotated[int | None, Query(ge=1, lt=2**63, description="Only those of this source.")]
 
+RUNS_GO = "GET /v1/runs lists them; a run goes with its source, and after 90 days if it is not among the last ten."
 POLL_S = 0.5
 #: A comment is sent this often, so that a proxy does not close a quiet stream.
 KEEP_ALIVE_S = 15.0
@@ -136,7 +142,7 @@ def sync(source_id: Id, request: Request, parts: PartsHere, who: MayOperate, bod
     source = source_with_id(parts, who, source_id)
     how = body or SyncIn()
     run_id = synchronizations(request).start(source, who.id, confirm_deletions=how.confirm_deletions, force=how.force)
-    return _run(parts, who, run_id)
+    return run_with_id(parts, who, run_id)
 
 
 @router.get("/runs", operation_id="list_runs", tags=["runs"], summary="List runs")
@@ -150,7 +156,7 @@ def list_runs(parts: PartsHere, who: MayRead, source_id: SourceFilter = None, li
 @router.get("/runs/{run_id}", operation_id="get_run", tags=["runs"], summary="Read a run")
 def get_run(run_id: Id, parts: PartsHere, who: MayRead) -> RunOut:
     """Return one run; while it goes on, with the counts so far."""
-    return _run(parts, who, run_id)
+    return run_with_id(parts, who, run_id)
 
 
 @router.get(
@@ -162,14 +168,15 @@ def get_run(run_id: Id, parts: PartsHere, who: MayRead) -> RunOut:
     response_class=EventStream,
     responses={
         200: {
-            "description": "`progress` while it goes on, then `done` with the run.",
+            "description": "`progress` while it goes on, then `done` with the run; `lost` with the run when its "
+            "process gave no sign of life for two minutes.",
             "content": {"text/event-stream": EVENT_SCHEMA},
         }
     },
 )
 async def watch_run(run_id: Id, request: Request, parts: PartsHere, who: MayRead) -> EventStream:
     """Send the run's progress as server-sent events until it ends, or may no longer be seen."""
-    await run_in_threadpool(_run, parts, who, run_id)
+    await run_in_threadpool(run_with_id, parts, who, run_id)
     return EventStream(_run_events(parts, who, synchronizations(request), run_id))
 
 
@@ -184,16 +191,20 @@ async def _run_events(
     spoke = time.monotonic()
     while True:
         try:
-            run = await run_in_threadpool(_run, parts, who, run_id)
+            run = await run_in_threadpool(run_with_id, parts, who, run_id)
         except NotFound:
             return
         if run.state != "running":
             yield sse("done", run.model_dump(mode="json"))
             return
-        progress = going.progress(run_id)
+        if is_lost(run.beat_at, utc_now()):
+            yield sse("lost", run.model_dump(mode="json"))
+            return
+        here = going.progress(run_id)  # None for a run of another process: its row tells, up to two seconds later
+        progress = run.progress if here is None else ProgressOut.model_validate(here)
         if last != (state := (run.report, progress)):
             last, spoke = state, time.monotonic()
-            where = None if progress is None else ProgressOut.model_validate(progress).model_dump(mode="json")
+            where = None if progress is None else progress.model_dump(mode="json")
             yield sse("progress", {"run_id": run_id, "progress": where, "report": run.report})
         elif time.monotonic() - spoke > KEEP_ALIVE_S:
             spoke = time.monotonic()
@@ -209,9 +220,15 @@ def list_failures(parts: PartsHere, who: MayRead, source_id: SourceFilter = None
         return FailuresOut(failures=tuple(FailureOut.of(f) for f in found))
 
 
-def _run(parts: Parts, who: Principal, run_id: int) -> RunOut:
+def run_with_id(parts: Parts, who: Principal, run_id: int) -> RunOut:
+    """Return the run. Raises NotFound, also for one of a source that *who* may not read: the two look the same."""
     with reading_as(parts, who) as (session, scope):
-        found = runs.visible_run(session, scope, run_id)
+        return RunOut.model_validate(visible_run(session, scope, run_id))
+
+
+def visible_run(session: Session, scope: Scope, run_id: int) -> RunRecord:
+    """Return the run. Raises NotFound when there is none, or its source may not be read."""
+    found = runs.visible_run(session, scope, run_id)
     if found is None:
-        raise NotFound(f"There is no run {run_id}.", remedy="GET /v1/runs lists them.")
-    return RunOut.model_validate(found)
+        raise NotFound(f"There is no run {run_id}.", remedy=RUNS_GO)
+    return found

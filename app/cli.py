@@ -15,6 +15,7 @@ from app import (
     cli_gate,
     cli_people,
     cli_personal,
+    cli_runs,
     cli_schedule,
     cli_serve,
     cli_sources,
@@ -58,7 +59,7 @@ cli.add_typer(cli_sources.sources, name="sources")
 cli.add_typer(cli_schedule.schedule, name="schedule")
 cli.command("plan")(cli_sync.plan)
 cli.command("sync")(cli_sync.sync)
-cli.command("runs")(cli_sync.list_runs)
+cli.add_typer(cli_runs.runs, name="runs")
 cli.command("failures")(cli_sync.list_failures)
 cli.command("gate")(cli_gate.gate)
 cli.command("publish")(cli_gate.publish)

@@ -10,7 +10,7 @@ import typer
 from app.cli_open import local_operator, open_catalog_only, open_parts, quiet_logs
 
 if TYPE_CHECKING:
-    from indexing.documents import RunRecord
+    from indexing.run_records import RunRecord
     from indexing.trial import Verdict
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]

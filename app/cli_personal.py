@@ -95,4 +95,4 @@ def apply_retention(as_json: Json = False) -> None:
     if as_json:
         print_json(done)
         return
-    say(f"{done.answers} answers and {done.audit_lines} lines of the audit log were deleted.")
+    say(f"{done.answers} answers, {done.audit_lines} lines of the audit log and {done.runs} runs were deleted.")

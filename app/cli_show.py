@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -113,20 +113,21 @@ def run_progress(name: str) -> Iterator[Callable[[RunProgress], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}", markup=False),
         TextColumn("{task.fields[uri]}", style="dim", markup=False),
         console=notes(),
         transient=True,
     )
     with bar:
-        task = bar.add_task(name, total=None, uri="")
+        task = bar.add_task(name, total=None, uri="", left="")
 
         def show(progress: RunProgress) -> None:
             uri = clean(progress.uri)
             shown = uri if len(uri) <= URI_SHOWN else f"…{uri[-URI_SHOWN:]}"
             total = progress.total or None
-            bar.update(task, description=f"{name}: {progress.stage}", completed=progress.done, total=total, uri=shown)
+            stage = f"{name}: {progress.stage}"
+            left = _left(progress)
+            bar.update(task, description=stage, completed=progress.done, total=total, uri=shown, left=left)
 
         yield show
 
@@ -134,7 +135,7 @@ def run_progress(name: str) -> Iterator[Callable[[RunProgress], None]]:
 def _plain_progress(name: str) -> Callable[[RunProgress], None]:
     import time
 
-    began = last = time.monotonic()
+    last = time.monotonic()
 
     def show(progress: RunProgress) -> None:
         nonlocal last
@@ -142,9 +143,15 @@ def _plain_progress(name: str) -> Callable[[RunProgress], None]:
         if now - last < PLAIN_EVERY_S:
             return
         last = now
-        left = ""
-        if progress.total and progress.done:
-            left = f", about {(now - began) / progress.done * (progress.total - progress.done):.0f} s left"
-        remark(f"{name}: {progress.stage} {progress.done} of {progress.total or '?'}{left}")
+        left = _left(progress)
+        remark(f"{name}: {progress.stage} {progress.done} of {progress.total or '?'}{left and f', {left}'}")
 
     return show
+
+
+def _left(progress: RunProgress) -> str:
+    """Return what is left, as the run itself estimates it by earlier runs and its own pace; "" while it does not."""
+    seconds = progress.seconds_left
+    if seconds is None:
+        return ""
+    return f"about {seconds:.0f} s left" if seconds < 120 else f"about {seconds / 60:.0f} min left"

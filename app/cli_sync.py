@@ -1,4 +1,4 @@
-"""``metier plan``, ``sync``, ``runs`` and ``failures``: keeping the index equal to the documents."""
+"""``metier plan``, ``sync`` and ``failures``: keeping the index equal to the documents."""
 
 from __future__ import annotations
 
@@ -70,8 +70,23 @@ def _show_plan(planned: SyncPlan) -> None:
             say(f"  {word:8} {uri}")
         if len(uris) > LISTED:
             say(f"  {word:8} … and {len(uris) - LISTED} more")
+    if planned.estimate is not None and (planned.new or planned.changed or planned.retried):
+        minutes, energy = (
+            between(*found) for found in (_minutes(planned.estimate.seconds), planned.estimate.energy_wh)
+        )
+        say(f"  about {minutes} min and {energy} Wh of the processor's, judging by {planned.estimate.basis}")
     for problem in planned.problems:
         say(f"  problem  {problem}")
+
+
+def _minutes(seconds: tuple[float, float]) -> tuple[float, float]:
+    return seconds[0] / 60, seconds[1] / 60
+
+
+def between(low: float, high: float) -> str:
+    """Return a range in two digits; one figure where both ends look the same."""
+    ends = [f"{value:.2g}" if value >= 0.01 else "0.01" for value in (low, high)]
+    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
 
 def sync(
@@ -205,28 +220,6 @@ def interruptible() -> Iterator[threading.Event]:
     finally:
         for number, action in before.items():
             signal.signal(number, action)
-
-
-def list_runs(
-    name: Name = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most runs to list.")] = 20,
-    as_json: Json = False,
-) -> None:
-    """List the latest runs, newest first."""
-    from app.cli_show import print_json, table
-    from app.places import source_named
-    from indexing import runs
-
-    with open_catalog_only() as catalog:
-        source_id = None if name is None else source_named(catalog, name).id
-        with catalog.reading() as session:
-            found = runs.runs(session, source_id=source_id, limit=limit)
-    if as_json:
-        print_json(found)
-        return
-    counted = ("added", "changed", "deleted", "failed")
-    rows = [(r.id, r.source, r.state, r.started_at, *(r.report.get(c, 0) for c in counted), r.error) for r in found]
-    table(("run", "source", "state", "started", *counted, "error"), rows, empty="No runs yet.")
 
 
 def list_failures(name: Name = None, as_json: Json = False) -> None:

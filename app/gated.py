@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from app.parts import Parts
     from app.specialists import Specialist
     from app.specialists_golden import Kept
-    from indexing.documents import RunRecord, Scope, SourceRecord
+    from indexing.documents import Scope, SourceRecord
+    from indexing.run_records import RunRecord
     from indexing.trial import Trial
 
 log = structlog.get_logger(__name__)

@@ -124,6 +124,13 @@ class Synchronizations:
         with self._lock:
             return next((r.progress for r in self._running.values() if r.run_id == run_id), None)
 
+    def cancel(self, run_id: int) -> None:
+        """Let the run stop at once if it is of this process; others hear of it through the catalog."""
+        with self._lock:
+            for running in self._running.values():
+                if running.run_id == run_id:
+                    running.cancel.set()
+
     def stop(self) -> None:
         """Cancel all runs and wait for them, so that the catalog is not closed under them."""
         with self._lock:

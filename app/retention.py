@@ -1,4 +1,4 @@
-"""What is kept, and for how long: questions with their answers and feedback, and the audit log.
+"""What is kept, and for how long: questions with their answers and feedback, the audit log, and the history of runs.
 
 Applied when the server starts, then once a day, and by ``metier retention apply``.
 """
@@ -16,6 +16,7 @@ from sqlalchemy import delete, select
 
 from app import audit
 from app.tables import AnswerRow
+from indexing import runs_history
 from indexing.errors import CatalogError
 from indexing.tables import utc_now
 
@@ -33,6 +34,8 @@ log = structlog.get_logger(__name__)
 #: Answers deleted in one transaction, so that nobody waits long for it.
 BATCH = 500
 DAY_S = 86_400.0
+#: Days that runs are kept; the last ten of each source stay. No setting: they hold no questions, and are few.
+RUNS_KEPT_DAYS = 90
 #: Longest wait for the thread when the server stops.
 PATIENCE_S = 20.0
 
@@ -43,6 +46,7 @@ class Forgotten:
 
     answers: int  # each with its question and feedback
     audit_lines: int
+    runs: int
     scrubbed: bool  # the bytes are gone from the database's files too
 
 
@@ -71,7 +75,23 @@ def apply(catalog: Catalog, settings: AppSettings, now: datetime | None = None) 
         if oldest is not None and oldest.at < before:
             with catalog.transaction() as session:
                 lines = audit.forget(session, before)
-    return Forgotten(answers, lines, catalog.scrub())
+    return Forgotten(answers, lines, _forget_runs(catalog, now - timedelta(days=RUNS_KEPT_DAYS)), catalog.scrub())
+
+
+def _forget_runs(catalog: Catalog, before: datetime) -> int:
+    """Delete the runs that began before then, but for the last of each source, and return how many."""
+    forgotten = 0
+    while _old_run(catalog, before):
+        with catalog.transaction() as session:
+            gone = runs_history.forget_runs(session, before)
+            audit.record(session, None, "run.forget", gone)
+            forgotten += gone
+    return forgotten
+
+
+def _old_run(catalog: Catalog, before: datetime) -> bool:
+    with catalog.reading() as session:
+        return runs_history.any_old(session, before)
 
 
 def _old_answer(catalog: Catalog, before: datetime) -> bool:
@@ -105,8 +125,9 @@ def _until(stop: threading.Event, catalog: Catalog, settings: AppSettings) -> No
 def _day(catalog: Catalog, settings: AppSettings) -> None:
     """Apply the retention, and put the head of the audit log where it can be found if the log is made anew."""
     done = apply(catalog, settings)
-    if done.answers or done.audit_lines:
-        log.info("Old records were deleted.", action="retention", answers=done.answers, lines=done.audit_lines)
+    if done.answers or done.audit_lines or done.runs:
+        counts = {"answers": done.answers, "lines": done.audit_lines, "runs": done.runs}
+        log.info("Old records were deleted.", action="retention", **counts)
     if not done.scrubbed:
         log.warning("Deleted text is still in the write-ahead log: somebody reads.", action="not_scrubbed")
     with catalog.reading() as session:

@@ -104,6 +104,14 @@ class SourcesOut(Wire):
     sources: tuple[SourceOut, ...]
 
 
+class EstimateOut(Wire):
+    """What a run would take, from and to."""
+
+    seconds: tuple[float, float]
+    energy_wh: tuple[float, float] = Field(description="Of the processor alone; docs/runs.md tells how it is found.")
+    basis: str = Field(description="What the estimate was measured on.")
+
+
 class PlanOut(Wire):
     """What a run would do; nothing was changed to find out."""
 
@@ -116,6 +124,7 @@ class PlanOut(Wire):
         retried=[],
         parked=[],
         bytes_to_read=2310,
+        estimate={"seconds": [1.2, 4.0], "energy_wh": [0.001, 0.02], "basis": "the last 5 runs of this source"},
         problems=[],
     )
 
@@ -127,6 +136,7 @@ class PlanOut(Wire):
     retried: tuple[str, ...] = Field(description="Failed before, and tried again.")
     parked: tuple[str, ...] = Field(description="Failed before, not changed since: not tried again.")
     bytes_to_read: int
+    estimate: EstimateOut
     problems: tuple[str, ...]
 
 
@@ -142,14 +152,29 @@ class SyncIn(Wire):
 class ProgressOut(Wire):
     """Where a run is."""
 
-    model_config = example(stage="read", done=12, total=40, uri="hr/leave.md", bytes_done=23100, bytes_total=90000)
+    model_config = example(
+        stage="read",
+        done=12,
+        total=40,
+        uri="hr/leave.md",
+        bytes_done=23100,
+        bytes_total=90000,
+        seconds_left=31.5,
+        since="2026-03-02T09:00:04Z",
+        moved_at="2026-03-02T09:00:09Z",
+        waiting=False,
+    )
 
-    stage: str
+    stage: str = Field(description="list, compare, read, embed or store.")
     done: int
     total: int = Field(description="0 while it is unknown.")
-    uri: str
+    uri: str = Field("", description="The item that was just finished, where it may be told.")
     bytes_done: int
     bytes_total: int
+    seconds_left: float | None = Field(None, description="An estimate, by earlier runs and by this one.")
+    since: datetime | None = Field(None, description="When this stage began.")
+    moved_at: datetime | None = Field(None, description="When something was last finished.")
+    waiting: bool = Field(False, description="The server that is read asked us to wait.")
 
 
 class RunOut(Wire):
@@ -164,6 +189,9 @@ class RunOut(Wire):
         finished_at=None,
         report={"listed": 40, "added": 12},
         error=None,
+        beat_at="2026-03-02T09:00:10Z",
+        cancel_asked_at=None,
+        progress=None,
     )
 
     id: int
@@ -174,6 +202,9 @@ class RunOut(Wire):
     finished_at: datetime | None
     report: dict[str, Any] = Field(description="Counts of documents and chunks; while it runs, those so far.")
     error: str | None
+    beat_at: datetime | None = Field(description="Its last sign of life; after two minutes without one it is lost.")
+    cancel_asked_at: datetime | None = Field(description="When somebody asked it to stop.")
+    progress: ProgressOut | None = Field(description="Where it is, or where it ended.")
 
 
 class RunsOut(Wire):

@@ -8,7 +8,7 @@ a *hit* is found and a *passage* is permitted.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from indexing.run_records import Estimate, SlowDocument
     from indexing.trial import Trial
 
 #: The kinds of block that a parser may return.
@@ -214,6 +215,7 @@ class SyncPlan:
     retried: tuple[str, ...] = ()  # failed before, and tried again
     parked: tuple[str, ...] = ()  # failed before, nothing has changed since: not tried again
     bytes_to_read: int = 0
+    estimate: Estimate | None = None
     problems: tuple[str, ...] = ()  # why deletions would be refused, unreadable folders …
 
 
@@ -221,12 +223,13 @@ class SyncPlan:
 class Progress:
     """How far a run is. ``total`` is 0 while it is unknown."""
 
-    stage: str  # list | compare | read | store | gate
+    stage: str  # list | compare | read | embed | store | gate
     done: int
     total: int
     uri: str = ""  # the item that was just finished
     bytes_done: int = 0
     bytes_total: int = 0
+    seconds_left: float | None = None  # an estimate: indexing.pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,12 +255,18 @@ class SyncReport:
     chunks_written: int = 0
     chunks_embedded: int = 0  # texts that the model had to see
     chunks_reused: int = 0  # texts whose embedding was already in the catalog
+    documents_read: int = 0  # items that were fetched, whatever became of them
     bytes_read: int = 0
     seconds: float = 0.0
     seconds_by_stage: dict[str, float] = field(default_factory=dict)
     error: str | None = None
     failures: tuple[Failure, ...] = ()  # of this run, the first 100; all are in the catalog
     notes: tuple[str, ...] = ()  # what the source left out on purpose
+    slow: int = 0  # items that took longer than tally.SLOW_S to fetch and parse
+    slowest: tuple[SlowDocument, ...] = ()  # of these, a few
+    cpu_seconds: float = 0.0  # of this process and its children, whatever else they did meanwhile
+    energy_wh: tuple[float, float] = (0.0, 0.0)  # from, to
+    energy_method: str = ""  # cpu time | rapl: indexing.energy
     gives_lists: bool = False  # the source said who may read its items: their names are not for all its readers
 
 
@@ -361,20 +370,6 @@ class IndexBatch:
     headings: list[str]  # heading path joined by " > "
     uris: list[str]
     vectors: NDArray[np.float16]  # (rows, dimension), L2-normalised before rounding
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """A run as it stands. ``report`` is a SyncReport as a dictionary; while running, its counts so far."""
-
-    id: int
-    source_id: int
-    source: str  # the source's name
-    state: str  # running | succeeded | held | failed | cancelled
-    started_at: datetime
-    finished_at: datetime | None
-    report: dict[str, Any]
-    error: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ import structlog
 
 from indexing import changelog, runs
 from indexing.errors import CatalogError, RunInProgress, RunLost, StorageFull
+from indexing.live import LOOK_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from indexing.db import Catalog
     from indexing.documents import SourceRecord
+    from indexing.live import Live
 
 _log = structlog.get_logger(__name__)
 
@@ -39,6 +41,7 @@ def exclusive_run(
     source: SourceRecord,
     data_dir: Path,
     begun: Callable[[Session, int], None],
+    live: Live,
     run_id: int | None = None,
 ) -> Iterator[tuple[int, Path]]:
     """Yield (run id, empty private directory) of a new run of *source*; the caller finishes the run's row.
@@ -69,7 +72,7 @@ def exclusive_run(
         except OSError as exc:
             raise _unwritable(workdir, exc) from exc
         try:
-            with _beating(catalog, run_id):
+            with _beating(catalog, run_id, live):
                 yield run_id, workdir
         finally:
             shutil.rmtree(workdir, ignore_errors=True)
@@ -101,15 +104,17 @@ def _start(catalog: Catalog, source: SourceRecord, died: str, begun: Callable[[S
 
 
 @contextlib.contextmanager
-def _beating(catalog: Catalog, run_id: int) -> Iterator[None]:
-    """Give a sign of life every BEAT_S while the body goes on, however long it works on one document."""
+def _beating(catalog: Catalog, run_id: int, live: Live) -> Iterator[None]:
+    """Give a sign of life every BEAT_S while the body goes on, however long it works on one document.
+
+    More often, where the run is goes into its row, and whether it shall stop is looked for.
+    """
     ended = threading.Event()
 
     def beat() -> None:
-        while not ended.wait(runs.BEAT_S):
+        while not ended.wait(min(runs.BEAT_S, LOOK_S)):
             try:
-                with catalog.transaction() as session:
-                    runs.hold(session, run_id)
+                live.look(catalog, run_id)
             except RunLost:
                 return  # the next write of the run says so
             except CatalogError as exc:

@@ -23,7 +23,7 @@ from indexing.documents import Listing
 from indexing.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import numpy.typing as npt
 
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 #: Items to do that are handed out at a time.
 PART_ITEMS = 50_000
+
+
+def _unwatched(items: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +74,20 @@ class Crawl:
         """The documents of the source before the listing, attachments not counted."""
         return len(self._stored.ids)
 
-    def parts(self, most: int = PART_ITEMS, checkpoint: str | None = None) -> Iterator[Part]:
+    def parts(
+        self,
+        most: int = PART_ITEMS,
+        checkpoint: str | None = None,
+        on_page: Callable[[int], None] = _unwatched,
+    ) -> Iterator[Part]:
         """Yield the listing in parts of about *most* items to look at; at least one, and the last may be empty.
 
         One that begins at a *checkpoint* is never complete; where the source does not take it any more, the listing
-        begins anew. Raises SourceError, after a part with what was listed before that.
+        begins anew. *on_page* is told after each page how many items there are so far; what it raises ends the listing.
+        Raises SourceError, after a part with what was listed before that.
         """
         gathered = _Gathered(complete=checkpoint is None)
-        pages = 0
+        pages = items = 0
         try:
             for page in self._source.pages(checkpoint):
                 pages += 1
@@ -85,9 +95,11 @@ class Crawl:
                     yield self._part(gathered, last=False)
                     gathered = _Gathered(complete=gathered.complete)
                 gathered.add(page, self._stored, self._failed)
+                items += len(page.items)
+                on_page(items)
         except SourceError:
             if checkpoint is not None and not pages:
-                yield from self.parts(most)
+                yield from self.parts(most, None, on_page)
                 return
             if gathered.items or gathered.checkpoint:
                 yield self._part(gathered, last=False)

@@ -11,7 +11,6 @@ guards the source, new and changed documents are a candidate until the gate has 
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,21 +18,24 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from indexing import changelog, runs, schedules, store, store_candidate
+from indexing import changelog, runs, runs_history, runs_live, schedules, store, store_candidate
 from indexing.compare import attachments_of, compare, moves, pipeline_of, refuse_shrunk, rename_candidates
 from indexing.documents import Progress
 from indexing.errors import CatalogError, IndexingError
 from indexing.exclusive import exclusive_run
 from indexing.item_lists import take_lists, with_lists
 from indexing.listing import PART_ITEMS, Crawl
+from indexing.live import Cancelled, Live
+from indexing.publishing import begin_candidate, pass_gate
 from indexing.push import delete_document, push_document
 from indexing.reading import Reader, hashed, read_ahead
 from indexing.sources import SourceContext, kind_called, open_source
 from indexing.tables import utc_now
 from indexing.tally import Tally
-from indexing.writing import Cancelled, Prepared, Writer, is_outdated, name_of, prepare, remove_outdated, write
+from indexing.writing import Prepared, Writer, is_outdated, name_of, prepare, remove_outdated, write
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
@@ -117,20 +119,21 @@ def sync_source(
     *run_id* is a run that its caller has started already (``schedules.claim_due``). Raises RunInProgress when the
     source is being synchronised already; nothing was done then.
     """
-    cancel = cancel or threading.Event()
+    live = Live(on_progress, cancel)
     begun = partial(_begun, indexing, "source.force" if force else "source.sync")
-    with exclusive_run(indexing.catalog, source, indexing.settings.data_dir, begun, run_id) as (held, workdir):
-        tally = Tally(held, source.name)
+    with exclusive_run(indexing.catalog, source, indexing.settings.data_dir, begun, live, run_id) as (held, workdir):
+        tally = Tally(held, source.name, live.meter)
         gate = None if force or source.kind == "push" else indexing.gate
-        run = _Run(indexing, source, held, workdir, tally, on_progress, cancel, gate)
+        run = _Run(indexing, source, held, workdir, tally, live, gate)
         error: str | None = "The program was stopped, or failed in an unexpected way."
         try:
-            _sync(run, confirm_deletions=confirm_deletions)
+            with contextlib.suppress(Cancelled), live.heard():
+                _sync(run, confirm_deletions=confirm_deletions)
             error = None
         except IndexingError as exc:
             error = str(exc)
         finally:
-            state = "failed" if error else "cancelled" if cancel.is_set() else "succeeded"
+            state = "failed" if error else "cancelled" if live.cancel.is_set() else "succeeded"
             if tally.held and not error:
                 state, error = runs.HELD, _CLOSED.format(held)
             report = tally.report(state, error)
@@ -151,13 +154,8 @@ class _Run:
     run_id: int
     workdir: Path
     tally: Tally
-    on_progress: OnProgress
-    cancel: threading.Event
+    live: Live
     gate: Gate | None
-
-    def guarded(self) -> bool:
-        """Say whether what this run reads has to pass the gate."""
-        return self.gate is not None and self.gate.guards(self.source)
 
 
 @dataclass
@@ -168,51 +166,51 @@ class _Flow:
     pipeline: Pipeline
     began_at: datetime
     confirm_deletions: bool
-    guarded: bool
+    guarded: bool  # what is read has to pass the gate
     candidate: int | None = None  # the hidden twin that this run writes to
-
-    def begun(self) -> bool:
-        """Say whether a part was dealt with before this one, and remember that one is now."""
-        before, self._begun = self._begun, True
-        return before
-
-    _begun: bool = False
+    begun: bool = False  # a part was dealt with
 
 
 def _sync(run: _Run, *, confirm_deletions: bool) -> None:
     """The flow."""
     indexing, source = run.indexing, run.source
     pipeline = pipeline_of(indexing.embedder, indexing.settings)
-    run.on_progress(Progress("list", 0, 0))
-    flow = _Flow(indexing.opened(source), pipeline, utc_now(), confirm_deletions, run.guarded())
+    started = time.monotonic()
+    _listed_so_far(run, 0)
+    guarded = run.gate is not None and run.gate.guards(source)
+    flow = _Flow(indexing.opened(source), pipeline, utc_now(), confirm_deletions, guarded)
     crawl = Crawl(indexing.catalog, source, flow.source, pipeline)
     with indexing.catalog.reading() as session:
+        run.live.pace = runs_history.pace(session, source.id)
         left = store.left_checkpoint(session, source.id)
     if left is not None:
         run.tally.notes.append("The listing went on where the run before had stopped; the next one looks at all.")
-    for part in crawl.parts(indexing.part_items, left):
+    for part in crawl.parts(indexing.part_items, left, partial(_listed_so_far, run)):
+        run.tally.spend({"list": time.monotonic() - started})
         _sync_part(run, flow, part)
-        if run.cancel.is_set():
-            return
+        run.live.raise_if_cancelled()
         came = None if part.is_last or flow.guarded else part.checkpoint  # a candidate begins anew with each run
         if came != left:
             with indexing.catalog.transaction() as session:
                 runs.hold(session, run.run_id)
                 store.leave_checkpoint(session, source.id, came)
             left = came
-    if flow.guarded:
-        with contextlib.suppress(Cancelled):
-            _pass_gate(run, first=not crawl.stored)
+        started = time.monotonic()
+    if run.gate is not None and flow.guarded:
+        _pass_gate(run, run.gate, first=not crawl.stored)
 
 
 def _sync_part(run: _Run, flow: _Flow, part: Part) -> None:
     """Do what a part of the listing asks for; only listings of tens of thousands of changes have more than one."""
     indexing, source, tally = run.indexing, run.source, run.tally
     listing, failures = part.listing, part.failures
+    run.live.enter("compare")
+    compared = time.monotonic()
     with indexing.catalog.transaction() as session:  # before anything is read: a revocation does not wait for it
         lists = take_lists(session, source, listing, flow.began_at)
-        if not flow.begun():
+        if not flow.begun:
             store_candidate.discard(session, source.id)  # of an earlier run: what it held is read anew
+    flow.begun = True
     known = with_lists(part.known, lists, listing)
     work = compare(listing, known, failures, flow.pipeline)
     counts = {"listed": len(listing.items) + part.unchanged, "unchanged": work.unchanged + part.unchanged}
@@ -223,7 +221,7 @@ def _sync_part(run: _Run, flow: _Flow, part: Part) -> None:
 
     reader = Reader(flow.source, indexing.parsers, indexing.settings, flow.pipeline, known, failures, run.workdir)
     if flow.guarded and part.stored and flow.candidate is None:  # where nothing is served, nothing can get worse
-        flow.candidate = _begun_candidate(run)
+        flow.candidate = begin_candidate(indexing.catalog, source.id, run.run_id)
     writer = Writer(
         indexing.catalog,
         indexing.embedder,
@@ -233,10 +231,11 @@ def _sync_part(run: _Run, flow: _Flow, part: Part) -> None:
         attachments_of(known),
         failures,
         lists.own,
-        run.cancel,
+        run.live.cancel,
         flow.candidate,
+        run.live.enter,
     )
-    moved = moves(work, list(hashed(reader, rename_candidates(work))), flow.pipeline)
+    moved = moves(work, list(run.live.until_cancelled(hashed(reader, rename_candidates(work)))), flow.pipeline)
     origins = {document.id for document, _ in moved}
     gone = [document for document in work.gone if document.id not in origins]
     if not flow.confirm_deletions:
@@ -249,47 +248,26 @@ def _sync_part(run: _Run, flow: _Flow, part: Part) -> None:
 
     arrived = {raw.uri for _, raw in moved}
     tasks = [task for task in work.tasks if task.item.uri not in arrived]
-    with contextlib.suppress(Cancelled):
-        _read_and_write(run, reader, writer, tasks)
+    tally.spend({"compare": time.monotonic() - compared})
+    _read_and_write(run, reader, writer, tasks)
 
 
-def _begun_candidate(run: _Run) -> int:
-    with run.indexing.catalog.transaction() as session:
-        changelog.lock(session)
-        runs.hold(session, run.run_id)
-        return store_candidate.begin(session, run.source.id)
+def _listed_so_far(run: _Run, items: int) -> None:
+    run.live.raise_if_cancelled()
+    run.live.show(Progress("list", items, 0))
 
 
-def _pass_gate(run: _Run, *, first: bool) -> None:
-    """Publish the candidate if it is good enough; the verdict is kept either way, in the same transaction.
-
-    What the *first* run of a source has read is served already: there was nothing to compare it with, so it is only
-    measured.
-    """
-    source_id, started = run.source.id, time.monotonic()
-    with run.indexing.catalog.reading() as session:
-        served, candidate = store_candidate.served(session, source_id), store_candidate.trial(session, source_id)
-    measured = first and run.tally.report(runs.RUNNING).added > 0
-    if run.gate is None or not (candidate or measured):
-        return
+def _pass_gate(run: _Run, gate: Gate, *, first: bool) -> None:
+    """Publish what was read if it is good enough. What the *first* run of a source has read is only measured."""
+    started = time.monotonic()
 
     def show(done: int, total: int) -> None:
-        if run.cancel.is_set():
-            raise Cancelled
-        run.on_progress(Progress("gate", done, total))
+        run.live.raise_if_cancelled()
+        run.live.show(Progress("gate", done, total))
 
-    verdict = run.gate.judge(served, candidate, show)
-    held = verdict.closes and candidate is not None
-    with run.indexing.catalog.transaction() as session:
-        changelog.lock(session)
-        runs.hold(session, run.run_id)
-        if candidate is not None and not held:
-            store_candidate.publish(session, source_id)
-        runs.put_verdict(session, run.run_id, verdict)
-    run.tally.held = held
+    measured = first and run.tally.report(runs.RUNNING).added > 0
+    run.tally.held = pass_gate(run.indexing.catalog, gate, run.source.id, run.run_id, show, measured=measured)
     run.tally.spend({"gate": time.monotonic() - started})
-    if held:
-        _log.warning("The gate is closed.", action="gate_closed", source_id=source_id, run=run.run_id)
 
 
 def _move_and_delete(
@@ -331,16 +309,17 @@ def _read_and_write(run: _Run, reader: Reader, writer: Writer, tasks: Sequence[T
     done = done_bytes = 0
     updated = time.monotonic()
     batch: list[Prepared] = []
-    run.on_progress(Progress("read", 0, len(tasks), bytes_total=total_bytes))
-    for reading in read_ahead(reader, tasks, run.indexing.settings.parse_workers, run.cancel):
+    run.live.show(Progress("read", 0, len(tasks), bytes_total=total_bytes))
+    for reading in read_ahead(reader, tasks, run.indexing.settings.parse_workers, run.live.cancel):
         if reading is not None:
             started = time.monotonic()
             batch.append(prepare(writer, reading))
             run.tally.spend({**reading.seconds, "chunk": time.monotonic() - started})
+            run.tally.took(reading.uri, reading.seconds)
             run.tally.add({"bytes_read": reading.raw.size_bytes if reading.raw else 0})
             done, done_bytes = done + 1, done_bytes + sizes[reading.uri]
             shown = "" if run.tally.gives_lists else reading.uri  # whoever may read the source may watch
-            run.on_progress(Progress("read", done, len(tasks), shown, done_bytes, total_bytes))
+            run.live.show(Progress("read", done, len(tasks), shown, done_bytes, total_bytes))
         if batch and (reading is None or _is_full(batch)):
             _write_batch(run, writer, batch)
             batch = []
@@ -348,7 +327,7 @@ def _read_and_write(run: _Run, reader: Reader, writer: Writer, tasks: Sequence[T
             with run.indexing.catalog.transaction() as session:
                 runs.update_run(session, run.run_id, asdict(run.tally.report(runs.RUNNING)))
             updated = time.monotonic()
-    if batch and not run.cancel.is_set():
+    if batch and not run.live.cancel.is_set():
         _write_batch(run, writer, batch)
 
 
@@ -361,6 +340,7 @@ def _write_batch(run: _Run, writer: Writer, batch: Sequence[Prepared]) -> None:
     written = write(writer, batch)
     run.tally.add(written.counts, written.failures)
     run.tally.spend(written.seconds)
+    run.live.enter("read")
 
 
 def _finish(catalog: Catalog, source_id: int, report: SyncReport) -> None:
@@ -369,7 +349,8 @@ def _finish(catalog: Catalog, source_id: int, report: SyncReport) -> None:
         try:
             with catalog.transaction() as session:
                 runs.finish_run(session, report)
-                schedules.settle(session, source_id, succeeded=report.state in {"succeeded", runs.HELD})
+                if not runs_live.cancel_asked(session, report.run_id):  # else somebody wants no other try so soon
+                    schedules.settle(session, source_id, succeeded=report.state == "succeeded")
         except CatalogError as exc:
             _log.warning(
                 "The report of a run was not stored.", action="run_not_stored", run=report.run_id, why=str(exc)
@@ -380,5 +361,5 @@ def _finish(catalog: Catalog, source_id: int, report: SyncReport) -> None:
     _log.info(
         "A synchronisation has ended.",
         action="sync_finished",
-        **{key: value for key, value in asdict(report).items() if key not in {"failures", "notes"}},
+        **{key: value for key, value in asdict(report).items() if key not in {"failures", "notes", "slowest"}},
     )

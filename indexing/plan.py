@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexing import runs
+from indexing import runs, runs_history
 from indexing.compare import compare, moves, pipeline_of, refuse_shrunk, rename_candidates, root_uri
 from indexing.documents import SyncPlan
 from indexing.errors import SourceShrunk
 from indexing.item_lists import hidden
 from indexing.listing import Crawl
+from indexing.pace import estimate
 from indexing.reading import Reader, hashed
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def plan_source(indexing: Indexing, source: SourceRecord) -> SyncPlan:
 
 def _plan(indexing: Indexing, source: SourceRecord, scope: Scope | None) -> SyncPlan:
     pipeline = pipeline_of(indexing.embedder, indexing.settings)
+    with indexing.catalog.reading() as session:
+        pace = runs_history.pace(session, source.id, scope)
     opened = indexing.opened(source)
     (part,) = Crawl(indexing.catalog, source, opened, pipeline).parts(most=sys.maxsize)
     listing, known, failures = part.listing, part.known, part.failures
@@ -66,6 +69,7 @@ def _plan(indexing: Indexing, source: SourceRecord, scope: Scope | None) -> Sync
     except SourceShrunk as exc:
         problems.append(str(exc))
     to_read = [t for t in work.tasks if t.item.uri not in arrived | touched]
+    bytes_to_read = sum(task.item.size_bytes or 0 for task in to_read)
     return SyncPlan(
         source=source.name,
         new=tuple(task.item.uri for task in by_reason["new"] if task.item.uri not in arrived),
@@ -75,7 +79,8 @@ def _plan(indexing: Indexing, source: SourceRecord, scope: Scope | None) -> Sync
         moved=tuple(f"{document.uri} → {raw.uri}" for document, raw in moved),
         retried=tuple(task.item.uri for task in by_reason["retried"]),
         parked=work.parked,
-        bytes_to_read=sum(task.item.size_bytes or 0 for task in to_read),
+        bytes_to_read=bytes_to_read,
+        estimate=estimate(pace, len(to_read), bytes_to_read),
         problems=tuple(problems),
     )
 

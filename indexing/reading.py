@@ -6,6 +6,7 @@ document (a full disk, a source that vanished) passes through and ends the run.
 
 from __future__ import annotations
 
+import contextvars
 import hashlib
 import re
 import tempfile
@@ -191,7 +192,8 @@ def read_ahead(
         try:
             while (pending or upcoming is not None) and not cancel.is_set():
                 while upcoming is not None and _has_room(pending, upcoming, workers):
-                    pending[pool.submit(read, reader, upcoming)] = upcoming.item.size_bytes or 0
+                    run = contextvars.copy_context().run  # who waits in a thread waits for this run
+                    pending[pool.submit(run, read, reader, upcoming)] = upcoming.item.size_bytes or 0
                     upcoming = next(queue, None)
                 ready, _ = wait(pending, timeout=0)
                 if not ready:

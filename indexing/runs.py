@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ from sqlalchemy import delete, func, insert, select, update
 
 from indexing import changelog
 from indexing.db import among, now
-from indexing.documents import Failure, FailureRecord, KnownFailure, RunRecord
+from indexing.documents import Failure, FailureRecord, KnownFailure
 from indexing.errors import RunLost
+from indexing.run_records import RunRecord
 from indexing.store_lists import stale_sources
 from indexing.store_read import source_permitted
 from indexing.tables import Table, utc_now
@@ -55,6 +57,7 @@ def start_run(session: Session, source_id: int, *, due_at: datetime | None = Non
     moment = now(session)
     row = {"source_id": source_id, "state": RUNNING, "started_at": moment, "beat_at": moment, "report": {}}
     row |= {"due_at": due_at, "trigger": "manual" if due_at is None else "schedule"}
+    row |= {"holder": f"{os.uname().nodename}, process {os.getpid()}"[:255]}
     return int(session.execute(insert(RUN).values(row).returning(RUN.c.id)).scalar_one())
 
 
@@ -130,7 +133,8 @@ def going_on(session: Session, source_id: int | None = None) -> list[Going]:
 def _run_query() -> Any:
     r = RUN.c
     columns = (r.id, r.source_id, SOURCE.c.name, r.state, r.started_at, r.finished_at, r.report, r.error)
-    return select(*columns).join(SOURCE, SOURCE.c.id == r.source_id)
+    live = (r.trigger, r.due_at, r.beat_at, r.holder, r.progress, r.cancel_asked_at)
+    return select(*columns, *live).join(SOURCE, SOURCE.c.id == r.source_id)
 
 
 def _newest_runs(source_id: int | None, limit: int) -> Any:
@@ -149,6 +153,12 @@ def visible_runs(session: Session, scope: Scope, source_id: int | None = None, l
     return [_without_names(RunRecord(*row)) for row in session.execute(query)]
 
 
+def run(session: Session, run_id: int) -> RunRecord | None:
+    """Return the run, or None: for this program itself, not for whoever asks (``visible_run``)."""
+    row = session.execute(_run_query().where(RUN.c.id == run_id)).one_or_none()
+    return None if row is None else RunRecord(*row)
+
+
 def visible_run(session: Session, scope: Scope, run_id: int) -> RunRecord | None:
     """Return the run, or None when there is none of that id, or its source may not be read."""
     query = _run_query().where(RUN.c.id == run_id, source_permitted(session, scope))
@@ -160,7 +170,7 @@ def _without_names(run: RunRecord) -> RunRecord:
     """Return the run without names of items, if not all who may read the source may read all of its items."""
     if not run.report.get("gives_lists"):
         return run
-    return replace(run, report=run.report | {"failures": [], "notes": []})
+    return replace(run, report=run.report | {"failures": [], "notes": [], "slowest": []})
 
 
 # --- failures -------------------------------------------------------------------------------------------------

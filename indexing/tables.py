@@ -285,6 +285,9 @@ class RunRow(Table):
     trigger: Mapped[str] = mapped_column(String(16), server_default="manual")  # manual | schedule
     due_at: Mapped[datetime | None]  # of a scheduled run: when it should have begun
     beat_at: Mapped[datetime | None]  # its last sign of life, by the database's clock
+    holder: Mapped[str | None] = mapped_column(String(255))  # the machine and process that works on it
+    progress: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # where it is: indexing.live
+    cancel_asked_at: Mapped[datetime | None]  # it ends as soon as its process sees this
 
 
 class GateRow(Table):

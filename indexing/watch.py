@@ -11,7 +11,6 @@ import structlog
 
 from indexing.errors import RunInProgress, SourceError
 from indexing.pipeline import sync_source
-from indexing.runs import HELD
 from indexing.sources.folder_access import ACCESS_FILE
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def watch_source(
     def run_succeeds() -> bool:
         report = sync_source(indexing, source, on_progress=on_progress, cancel=stop)
         on_report(report)
-        return report.state in {"succeeded", HELD}
+        return report.state != "failed"
 
     while not stop.is_set():
         try:

@@ -23,10 +23,11 @@ from indexing.chunk import chunk_blocks, document_language, document_text
 from indexing.compare import root_uri
 from indexing.documents import NewDocument
 from indexing.errors import CatalogUnavailable, ModelUnusable, RunLost, StorageFull
+from indexing.live import Cancelled
 from indexing.reading import failure_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -40,10 +41,6 @@ _TITLE_CHARACTERS = 500
 #: Texts given to the model at a time: between two slices a run can be cancelled.
 _SLICE_TEXTS = 256
 _STORE_ATTEMPTS = 3
-
-
-class Cancelled(Exception):
-    """The run was cancelled between two batches of the embedding model; the documents of this batch are not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +64,10 @@ class Prepared:
         return {chunk.text_hash: chunk.embed_text for member in self.family() for chunk in member.chunks}
 
 
+def _unwatched(stage: str) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Writer:
     """Where documents are written to, and what is known of those that are there."""
@@ -81,6 +82,7 @@ class Writer:
     own_lists: Mapping[str, int] = field(default_factory=dict)  # by uri of the item, attachments follow
     cancel: threading.Event = field(default_factory=threading.Event)
     twin_id: int | None = None  # of the candidate that is written; None: what is written is served
+    enter: Callable[[str], None] = _unwatched  # is told the stage that a batch is at
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ def write(writer: Writer, batch: Sequence[Prepared]) -> Written:
     written = Written()
     started = time.monotonic()
     vectors: dict[str, bytes] = {}
+    writer.enter("embed")
     try:
         vectors = embed_missing(writer, {key: text for one in batch for key, text in one.texts().items()})
     except (ModelUnusable, Cancelled, CatalogUnavailable):
@@ -130,6 +133,7 @@ def write(writer: Writer, batch: Sequence[Prepared]) -> Written:
             return written
         batch = [Prepared(_failed(batch[0].reading, "embed", exc))]
     embedded = time.monotonic()
+    writer.enter("store")
     _spend(written, "embed", embedded - started)
     for one in batch:
         try:

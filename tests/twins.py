@@ -53,7 +53,7 @@ IDS = {
     "next_after": "document",
     "answer_id": "answer",
 }
-TIMES = {"seconds", "created", "modified_at", "indexed_at", "started_at", "finished_at", "at"}
+TIMES = {"seconds", "created", "modified_at", "indexed_at", "started_at", "finished_at", "beat_at", "at"}
 #: Method, path, body, what a bare id in the answer is of, and the number in the path that is masked.
 Asked: TypeAlias = tuple[str, str, Any, str, int | None]
 POSITIONS = {"indexed_through", "seq", "generation"}  # of the change log
@@ -74,6 +74,7 @@ class World:
     seed: int
     hidden: bool  # holds things that the user may not see
     ids: dict[str, int] = field(default_factory=dict)
+    runs: dict[str, int] = field(default_factory=dict)  # by the name of their source
     forbidden: list[int] = field(default_factory=list)
     key: str = ""
 
@@ -141,7 +142,7 @@ class World:
         """Record a run and a failure in each source."""
         with self.face.parts.catalog.transaction() as session:
             for name in sources:
-                run_id = runs.start_run(session, self.ids[name])
+                run_id = self.runs[name] = runs.start_run(session, self.ids[name])
                 runs.finish_run(session, SyncReport(run_id, name, "succeeded"))
                 failure = Failure(f"{name}/x.pdf", "parse", "It is damaged.", "Save it again.", "ParseError")
                 runs.record_failure(session, self.ids[name], run_id, failure, None, "p")
@@ -265,6 +266,9 @@ def others(world: World, chance: random.Random) -> Iterator[Asked]:
     closed = world.ids[HIDDEN[0]] if world.hidden else 10**6
     mine = world.ids[chance.choice(MINE)]
     uri = "board/0001.md"
+    run = world.runs[HIDDEN[0]] if world.hidden else 10**6
+    for method, tail in (("GET", ""), ("GET", "/explain"), ("GET", "/events"), ("POST", "/cancel")):
+        yield method, f"/v1/runs/{run}{tail}", None, "run", run
     for tail in ("", "/content"):
         yield "GET", f"/v1/documents/{hidden}{tail}", None, "document", hidden
     for number in (mine, closed):

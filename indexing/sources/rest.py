@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,6 +18,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from indexing.documents import RawDocument
 from indexing.errors import ItemUnreadable, OutboundError, OutboundTooLong, ParseLimit, SourceError
 from indexing.sources.private import private_file
+from indexing.waits import wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -80,7 +80,7 @@ class Rest:
 
     outbound: Outbound
     headers: Mapping[str, str] = field(default_factory=dict)
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = wait
     busy: Callable[[Reply], bool] = lambda _reply: False
 
     def json(self, url: str, *, method: str = "GET", body: Any = None) -> Any:

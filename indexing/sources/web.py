@@ -36,6 +36,7 @@ from indexing.sources.web_pages import (
     stated_canonical,
     tag_of,
 )
+from indexing.waits import wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -81,7 +82,7 @@ class WebSource:
         max_bytes: int = _MAX_FILE_MB << 20,
         known: Callable[[], Mapping[str, str]] = dict,
         pause_s: float = PAUSE_S,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = wait,
     ) -> None:
         """Remember where to look; nothing is asked before ``pages``. *known*: uri → version tag, as it is stored."""
         self.location = location

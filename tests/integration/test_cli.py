@@ -15,6 +15,7 @@ import pytest
 
 from app.cli import main
 from app.cli_serve import documents_of
+from indexing import runs
 from tests.faces import LEAVE
 
 METIER = [sys.executable, "-m", "app.cli"]
@@ -219,6 +220,36 @@ def test_runs_and_failures_are_empty_at_first(metier):
     assert "could be read" in metier("failures")[2]
 
 
+def test_a_run_is_listed_shown_explained_and_what_has_ended_is_not_cancelled_or_resumed(metier, folder):
+    metier("sources", "add", "handbook", folder)
+    folder.rename(folder.with_name("elsewhere"))
+    assert metier("sync")[0] == 1
+
+    assert [run["id"] for run in json.loads(metier("runs", "list", "handbook", "--json")[1])] == [1]
+    assert json.loads(metier("runs", "show", "1")[1])["holder"]
+    explained = metier("runs", "explain", "1")[1]
+    assert "failed: " in explained
+    assert "`metier runs resume 1`" in explained
+    assert "Run 1 has ended." in error_of(metier("runs", "cancel", "1"))
+    assert metier("runs", "resume", "1")[0] == 1
+    folder.with_name("elsewhere").rename(folder)
+    (folder / "leave.md").unlink()
+    assert metier("runs", "resume", "2")[0] == 0
+    assert "nothing to go on with" in error_of(metier("runs", "resume", "3"))
+    for command in ("show", "explain", "cancel", "resume"):
+        assert "goes with its source" in error_of(metier("runs", command, "99"))
+
+
+def test_a_run_of_another_process_is_cancelled_and_audited(metier, folder, sqlite_catalog):
+    metier("sources", "add", "handbook", folder)
+    with sqlite_catalog.transaction() as session:
+        run_id = runs.start_run(session, 1)
+
+    assert "ends after the documents" in metier("runs", "cancel", run_id)[2]
+    assert "It was asked to stop" in metier("runs", "explain", run_id)[1]
+    assert "run.cancel" in metier("audit", "list")[1]
+
+
 def test_the_version_is_printed(metier):
     assert metier("--version")[1].startswith("metier 0.")
 
@@ -271,7 +302,10 @@ def test_commands_that_need_no_model_start_quickly(command, seconds, metier, fol
 def test_a_plan_lists_what_a_run_would_do(metier, folder):
     metier("sources", "add", "handbook", folder)
 
-    assert "1 new" in metier("plan")[1]
+    planned = metier("plan")[1]
+    assert "1 new" in planned
+    assert "min and" in planned
+    assert "judging by measurements on two cores" in planned
     assert json.loads(metier("plan", "handbook", "--json")[1])[0]["new"] == ["leave.md"]
     assert json.loads(metier("sources", "list", "--json")[1])[0]["documents"] == 0
 

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from datetime import UTC
+from datetime import UTC, timedelta
 
 import pytest
+from sqlalchemy import insert, select, update
 
-from indexing import runs, store
+from app import audit, retention
+from indexing import grants, runs, runs_history, schedules, store
 from indexing.access import authorise
 from indexing.documents import Failure, KnownFailure, SyncReport
-from indexing.tables import LOCAL_PRINCIPAL_ID
+from indexing.explain import explain
+from indexing.tables import LOCAL_PRINCIPAL_ID, utc_now
 
 BROKEN = Failure("a.pdf", "parse", "It is damaged.", "Save it again.", "ParseError", "h1")
 
@@ -130,3 +133,90 @@ def test_runs_and_failures_go_with_their_source(catalog, source):
         store.remove_source(session, source.id)
 
         assert (runs.runs(session), runs.failures(session)) == ([], [])
+
+
+# --- what is kept -----------------------------------------------------------------------------------------------
+
+
+def started(session, source, count, *, days):
+    """Runs that began so many days ago and have ended."""
+    found = [runs.start_run(session, source.id) for _ in range(count)]
+    past = update(runs.RUN).where(runs.RUN.c.id.in_(found))
+    session.execute(past.values(started_at=utc_now() - timedelta(days=days), state="succeeded"))
+    return found
+
+
+def test_runs_are_forgotten_after_90_days_but_the_last_ten_of_each_source_stay(catalog, source, settings):
+    with catalog.transaction() as session:
+        quiet = store.add_source(session, "quiet", "push", "")
+        old = started(session, source, 12, days=91)
+        young = started(session, source, 2, days=89)
+        rare = started(session, quiet, 10, days=400)
+        session.execute(update(runs.RUN).where(runs.RUN.c.id == old[0]).values(state="running"))
+        runs.record_failure(session, source.id, old[1], BROKEN, "v1", "p1")
+
+    done = retention.apply(catalog, settings())
+    again = retention.apply(catalog, settings())
+
+    with catalog.reading() as session:
+        kept = {run.id for run in runs.runs(session, limit=100)}
+        [failure] = runs.failures(session)
+        lines = [(line.action, line.object) for line in audit.lines(session)]
+    assert kept == {old[0], *old[4:], *young, *rare}
+    assert (done.runs, again.runs) == (3, 0)
+    assert (failure.failure.uri, failure.run_id) == ("a.pdf", None)
+    assert lines == [("run.forget", "3")]
+
+
+def test_more_runs_than_one_transaction_deletes_all_go(sqlite_catalog, settings):
+    with sqlite_catalog.transaction() as session:
+        made = store.add_source(session, "busy", "push", "")
+        [first] = started(session, made, 1, days=91)
+        [row] = session.execute(select(runs.RUN).where(runs.RUN.c.id == first)).mappings()
+        session.execute(insert(runs.RUN), [{**row, "id": first + n} for n in range(1, runs_history.BATCH + 20)])
+
+    assert retention.apply(sqlite_catalog, settings()).runs == runs_history.BATCH + 20 - runs_history.KEPT
+
+
+def test_names_of_documents_are_told_only_where_all_readers_may_read_all(catalog, source):
+    slow = {"slow": 1, "slowest": [{"uri": "merger.pdf", "seconds": 20.0, "stage": "parse"}]}
+    with catalog.transaction() as session:
+        run_id = runs.start_run(session, source.id)
+        runs.update_run(session, run_id, slow)
+        assert run_of(session, run_id).report["slowest"] == slow["slowest"]
+
+        runs.update_run(session, run_id, slow | {"gives_lists": True})
+        seen = run_of(session, run_id)
+        lines = explain(seen, runs_history.around(session, seen))
+
+    assert "merger" not in repr((seen, lines))
+    assert "1 documents took more than 10 s." in [line.text for line in lines]
+
+
+def test_the_pace_is_of_the_source_else_of_those_that_one_may_read(catalog, source):
+    with catalog.transaction() as session:
+        other = store.add_source(session, "archive", "folder", "/archive")
+        hidden = store.add_source(session, "board", "folder", "/board", grants.interned(session, set()))
+        mine = authorise(session, LOCAL_PRINCIPAL_ID)
+        for place, seconds in ((other, 10.0), (hidden, 1000.0)):
+            run_id = runs.start_run(session, place.id)
+            counts = SyncReport(run_id, place.name, "succeeded", documents_read=10, seconds=seconds)
+            runs.finish_run(session, counts)
+
+        assert runs_history.pace(session, source.id, mine).seconds_for(10, 0) == (10.0, 10.0)
+        assert runs_history.pace(session, source.id).seconds_for(10, 0) == (10.0, 1000.0)
+        assert runs_history.pace(session, other.id, mine).basis == "the last run of this source"
+
+
+def test_what_surrounds_a_run_is_told(catalog, source):
+    with catalog.transaction() as session:
+        first = runs.start_run(session, source.id)
+        runs.finish_run(session, SyncReport(first, "handbook", "failed", error="It is gone."))
+        schedules.set_schedule(session, source.id, schedules.Timing("0 6 * * *"), paused=True)
+        second = runs.start_run(session, source.id)
+        record = run_of(session, first)
+        around = runs_history.around(session, record)
+        after = runs_history.around(session, run_of(session, second))
+
+    assert (around.other_run, around.paused, around.history) == (second, True, ())
+    assert (after.other_run, [run.id for run in after.history]) == (None, [first])

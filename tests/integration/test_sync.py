@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import random
 import signal
 import subprocess
@@ -127,7 +129,7 @@ def test_a_deleted_file_is_gone_from_every_index(twenty):
 def test_the_report_is_kept_with_the_run(twenty):
     report = twenty.sync()
 
-    assert twenty.runs()[0].report == {**asdict(report), "failures": [], "notes": []}
+    assert twenty.runs()[0].report == json.loads(json.dumps(asdict(report)))
     assert [run.state for run in twenty.runs()] == ["succeeded", "succeeded"]
 
 
@@ -137,8 +139,8 @@ def test_progress_counts_up_to_the_total(world):
     seen: list[Progress] = []
     world.sync(on_progress=seen.append)
 
-    read = [progress for progress in seen if progress.stage == "read"]
-    assert [progress.done for progress in read] == [0, 1, 2, 3, 4, 5]
+    read = [progress for progress in seen if progress.stage not in {"list", "compare"}]
+    assert [done for done, _ in itertools.groupby(progress.done for progress in read)] == [0, 1, 2, 3, 4, 5]
     assert {progress.total for progress in read} == {5}
     assert read[-1].bytes_done == read[-1].bytes_total > 0
 
