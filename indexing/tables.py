@@ -279,8 +279,8 @@ class RunRow(Table):
     finished_at: Mapped[datetime | None]
     report: Mapped[dict[str, Any]] = mapped_column(default=dict)  # SyncReport, while running its counts so far
     error: Mapped[str | None]
-    trigger: Mapped[str] = mapped_column(String(16), server_default="manual")  # manual | schedule
-    due_at: Mapped[datetime | None]  # of a scheduled run: when it should have begun
+    trigger: Mapped[str] = mapped_column(String(16), server_default="manual")  # manual | schedule | hook
+    due_at: Mapped[datetime | None]  # when its schedule, or whoever asked for it and had to wait, wanted it to begin
     beat_at: Mapped[datetime | None]  # its last sign of life, by the database's clock
 
 
@@ -297,6 +297,7 @@ class ScheduleRow(Table):
     paused: Mapped[bool] = mapped_column(Boolean)
     next_at: Mapped[datetime] = mapped_column(index=True)
     failed_in_row: Mapped[int] = mapped_column(Integer, default=0)
+    set_at: Mapped[datetime | None]  # when it was made, or resumed; None: before this was kept
 
 
 class FailureRow(Table):
