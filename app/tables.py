@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Boolean, Float, ForeignKey, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-import app.tables_audit
-import indexing.tables_events  # noqa: F401 -- these fill the same metadata
+import app.tables_audit  # noqa: F401 -- fills the same metadata
+import indexing.tables_events  # noqa: F401 -- the same
 from indexing.tables import Id, Table, utc_now
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -133,9 +133,12 @@ class PlanOut(Wire):
 class SyncIn(Wire):
     """How to run."""
 
-    model_config = example(confirm_deletions=False)
+    model_config = example(confirm_deletions=False, when="now")
 
     confirm_deletions: bool = Field(False, description="Delete documents even if implausibly many are gone.")
+    when: Literal["now", "after"] = Field(
+        "now", description="While a run goes on: now is refused (409), after begins one more when it has ended."
+    )
 
 
 class ProgressOut(Wire):
@@ -173,6 +176,7 @@ class RunOut(Wire):
     finished_at: datetime | None
     report: dict[str, Any] = Field(description="Counts of documents and chunks; while it runs, those so far.")
     error: str | None
+    followed: bool = Field(False, description="Of a run that was asked for with `after`: one more begins after this.")
 
 
 class RunsOut(Wire):

@@ -46,9 +46,7 @@ class Going:
 # --- runs -----------------------------------------------------------------------------------------------------
 
 
-def start_run(
-    session: Session, source_id: int, *, due_at: datetime | None = None, trigger: str | None = None
-) -> int:
+def start_run(session: Session, source_id: int, *, due_at: datetime | None = None, trigger: str | None = None) -> int:
     """Return the id of a new run that is going on.
 
     *due_at* is when its schedule wanted it to begin, or when it was asked for; *trigger* is who asked, if it waited.

@@ -105,9 +105,10 @@ def fire_before(timing: Timing, moment: datetime, count: int) -> datetime:
     from cronsim import CronSim
 
     fires = CronSim(timing.cron, moment.astimezone(ZoneInfo(timing.timezone)), reverse=True)
-    for _ in range(count - 1):
-        next(fires)
-    return next(fires).astimezone(UTC)
+    fire = moment
+    for _ in range(count):
+        fire = next(fires, fire)  # fields that name one day in many years end at some time
+    return fire.astimezone(UTC)
 
 
 def _after_quiet(timing: Timing, moment: datetime) -> datetime:

@@ -51,8 +51,13 @@ CHECKS = [
 ]
 #: The one server error that is an answer: "not ready yet".
 EXPECTED = {("GET /readyz", 503)}
-#: Those that succeed with an identity provider only: tests/integration/test_sign_in.py.
-SIGNED_IN = {"GET /v1/sign-in", "GET /v1/sign-in/callback", "POST /v1/first-admin"}
+#: Those that succeed with an identity provider only (tests/integration/test_sign_in.py), or with a signature.
+SIGNED_IN = {
+    "GET /v1/sign-in",
+    "GET /v1/sign-in/callback",
+    "POST /v1/first-admin",
+    "POST /v1/sources/{source_id}/hook",
+}
 #: Fields that make a drawn body one that can be served.
 AIMS: dict[str, dict[str, Any]] = {
     "POST /v1/ask": {"question": QUESTION, "specialist": "bold"},
@@ -63,6 +68,7 @@ AIMS: dict[str, dict[str, Any]] = {
     "POST /v1/specialists": {"name": "drawn", "sources": [], "askers": []},
     "POST /v1/specialists/{name}/versions": {"sources": []},
     "PUT /v1/specialists/{name}/access": {"askers": ["everyone"], "curators": [], "audience": "asker"},
+    "POST /v1/sources/{source_id}/sync": {"confirm_deletions": False},
     "PUT /v1/sources/{source_id}/schedule": {"cron": "0 6 * * *", "timezone": "UTC", "quiet": ""},
 }
 
