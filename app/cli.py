@@ -12,6 +12,7 @@ from app import (
     cli_audit,
     cli_doctor,
     cli_evaluate,
+    cli_notify,
     cli_people,
     cli_personal,
     cli_schedule,
@@ -55,6 +56,7 @@ cli.command("quickstart")(cli_serve.quickstart)
 cli.command("serve")(cli_serve.serve)
 cli.add_typer(cli_sources.sources, name="sources")
 cli.add_typer(cli_schedule.schedule, name="schedule")
+cli.add_typer(cli_notify.notify, name="notify")
 cli.command("plan")(cli_sync.plan)
 cli.command("sync")(cli_sync.sync)
 cli.command("runs")(cli_sync.list_runs)

@@ -190,6 +190,20 @@ def _check_permissions(parts: Parts) -> Check:
     )
 
 
+def _check_notifications(parts: Parts) -> Check:
+    from indexing import targets
+
+    with parts.catalog.reading() as session:
+        found = targets.targets(session)
+    failing = [each for each in found if each.failed_in_row]
+    if not failing:
+        return Check(
+            "notifications", "ok", f"{len(found)} targets" if found else "no target: nobody is told of trouble"
+        )
+    why = "; ".join(f"{each.id} ({each.failed_in_row} times): {each.last_error}" for each in failing)
+    return Check("notifications", "warning", f"These targets could not be told: {why}", "`metier notify list`.")
+
+
 def _check_change_log(parts: Parts) -> Check:
     from indexing import changelog
 
@@ -259,6 +273,7 @@ def migrate() -> None:
 _DEEP = (
     _check_catalog,
     _check_permissions,
+    _check_notifications,
     _check_change_log,
     _check_audit_log,
     _check_model,

@@ -1,4 +1,4 @@
-"""What is kept, and for how long: questions with their answers and feedback, and the audit log.
+"""What is kept, and for how long: questions with their answers and feedback, the audit log, what was told to whom.
 
 Applied when the server starts, then once a day, and by ``metier retention apply``.
 """
@@ -16,6 +16,7 @@ from sqlalchemy import delete, select
 
 from app import audit
 from app.tables import AnswerRow
+from indexing import targets
 from indexing.errors import CatalogError
 from indexing.tables import utc_now
 
@@ -71,6 +72,8 @@ def apply(catalog: Catalog, settings: AppSettings, now: datetime | None = None) 
         if oldest is not None and oldest.at < before:
             with catalog.transaction() as session:
                 lines = audit.forget(session, before)
+    with catalog.transaction() as session:
+        targets.forget(session, now - targets.KEPT)
     return Forgotten(answers, lines, catalog.scrub())
 
 

@@ -17,6 +17,7 @@ from app import (
     api_health,
     api_hooks,
     api_keys,
+    api_notifications,
     api_schedules,
     api_session,
     api_sources,
@@ -30,6 +31,7 @@ from app.audit import Refusals
 from app.identity_provider import IdentityProvider
 from app.ingest import Synchronizations
 from app.metrics import Metrics
+from app.notifying import carrier_of, keep_notifying
 from app.quotas import Quotas
 from app.scheduling import keep_schedules
 from app.server_guard import Guard
@@ -45,12 +47,15 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 TITLE = "Métier"
+#: Longest wait for a message that is being sent when the server stops.
+PATIENCE_S = 20.0
 ROUTERS = (
     api_ask,
     api_specialists,
     api_sources,
     api_schedules,
     api_hooks,
+    api_notifications,
     api_documents,
     api_keys,
     api_session,
@@ -129,10 +134,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     arguments = (parts.catalog, app.state.synchronizations, stop)
     scheduling = threading.Thread(target=keep_schedules, args=arguments, name="schedules", daemon=True)
     scheduling.start()
+    carrying = (parts.catalog, carrier_of(parts.settings), stop)
+    notifying = threading.Thread(target=keep_notifying, args=carrying, name="notifications", daemon=True)
+    notifying.start()
     with retention.daily(parts.catalog, parts.settings):
         yield
         stop.set()
         await run_in_threadpool(scheduling.join)
+        await run_in_threadpool(notifying.join, PATIENCE_S)
         await run_in_threadpool(app.state.synchronizations.stop)
 
 

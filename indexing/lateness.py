@@ -27,8 +27,8 @@ def late_sources(session: Session) -> frozenset[int]:
     """Return the sources whose schedules do not succeed: not once in INTERVALS, or not after all retries."""
     r = RUN.c
     succeeded = select(r.source_id, func.max(r.started_at)).where(r.state.in_(notices.WELL)).group_by(r.source_id)
-    last = dict(session.execute(succeeded).tuples().all())
-    made = dict(session.execute(select(SOURCE.c.id, SOURCE.c.created_at)).tuples().all())
+    last = {row[0]: row[1] for row in session.execute(succeeded)}
+    made = {row[0]: row[1] for row in session.execute(select(SOURCE.c.id, SOURCE.c.created_at))}
     moment = now(session)
     late = set()
     for schedule in schedules.schedules(session).values():

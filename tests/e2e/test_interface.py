@@ -64,6 +64,13 @@ AIMS: dict[str, dict[str, Any]] = {
     "POST /v1/search": {"question": QUESTION, "sources": []},
     "POST /v1/chat/completions": {"model": "bold", "messages": [{"role": "user", "content": QUESTION}], "n": 1},
     "POST /v1/keys": {"principal": "spare", "permissions": ["ask"]},
+    "POST /v1/notifications": {
+        "kind": "webhook",
+        "address": "https://127.0.0.1/x",
+        "server": None,
+        "events": ["run_failed"],
+        "secret": "hook",
+    },
     "POST /v1/sources": {"name": "drawn", "kind": "push", "location": ""},
     "POST /v1/specialists": {"name": "drawn", "sources": [], "askers": []},
     "POST /v1/specialists/{name}/versions": {"sources": []},
@@ -71,6 +78,8 @@ AIMS: dict[str, dict[str, Any]] = {
     "POST /v1/sources/{source_id}/sync": {"confirm_deletions": False},
     "PUT /v1/sources/{source_id}/schedule": {"cron": "0 6 * * *", "timezone": "UTC", "quiet": ""},
 }
+#: Never reached: it is refused before anything is sent.
+TARGET = {"kind": "webhook", "address": "https://127.0.0.1/x", "secret": "hook"}
 
 
 @dataclass
@@ -109,6 +118,7 @@ class Interface:
             "name": "bold",
             "version": 1,
             "public_id": self.admin("POST", "/v1/keys", json=made).json()["id"],
+            "target_id": self.admin("POST", "/v1/notifications", json=TARGET).json()["id"],
         }
 
     def aim(self, case: Case[Any]) -> None:
