@@ -34,7 +34,8 @@ def late_sources(session: Session) -> frozenset[int]:
     for schedule in schedules.schedules(session).values():
         if schedule.paused:
             continue
-        good = max(schedule.set_at or made[schedule.source_id], last.get(schedule.source_id, made[schedule.source_id]))
+        begun = schedule.set_at or made[schedule.source_id]
+        good = max(begun, last.get(schedule.source_id, begun))
         missed = good < schedules.fire_before(schedule.timing, moment, INTERVALS + 1)
         if missed or schedule.failed_in_row > schedules.RETRIES:
             late.add(schedule.source_id)

@@ -109,6 +109,7 @@ def hook_secret(session: Session, source_id: int) -> str | None:
 
 def first_time(session: Session, source_id: int, message_id: str) -> bool:
     """Remember the message, and return whether it comes for the first time; what cannot come any more is forgotten."""
+    changelog.lock(session)
     moment = now(session)
     session.execute(delete(SEEN).where(SEEN.c.at < moment - _REMEMBERED))
     row = {"source_id": source_id, "message_id": message_id, "at": moment}

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text, update
@@ -95,6 +96,19 @@ def test_the_signature_is_that_of_standard_webhooks():
     headers = signatures.signed(SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
 
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_the_example_in_the_docs_checks_a_signature_and_refuses_another():
+    page = (Path(__file__).parents[2] / "docs" / "notifications.md").read_text(encoding="utf-8")
+    example = page.partition("```python\n")[2].partition("```")[0]
+    for body, fits in ((BODY, True), (BODY + b" ", False)):
+        names = {"secret": SECRET, "headers": own_format(1), "body": body}
+        try:
+            exec(example, names)
+        except AssertionError:
+            assert not fits
+        else:
+            assert fits
 
 
 def test_each_format_is_taken(hooked):
