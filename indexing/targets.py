@@ -89,7 +89,12 @@ class Message:
 def add_target(session: Session, wanted: NewTarget) -> int:
     """Return the id of a new target; it is told of what happens from now on."""
     t = TARGET.c
-    row = {"kind": wanted.kind, "address": wanted.address, "server": wanted.server, "events": list(wanted.events)}
+    row: dict[str, Any] = {
+        "kind": wanted.kind,
+        "address": wanted.address,
+        "server": wanted.server,
+        "events": list(wanted.events),
+    }
     row |= {"digest_minutes": wanted.digest_minutes, "secret": wanted.secret, "language": wanted.language}
     row |= {"failed_in_row": 0, "next_at": now(session), "created_at": now(session)}
     return int(session.execute(insert(TARGET).values(row).returning(t.id)).scalar_one())
@@ -107,10 +112,8 @@ def targets(session: Session) -> list[Target]:
     waiting = select(func.count()).where(n.target_id == t.id, n.sent_at.is_(None)).scalar_subquery()
     wanted = (t.kind, t.address, t.server, t.events, t.digest_minutes, t.secret, t.language)
     query = select(t.id, *wanted, t.failed_in_row, t.last_error, t.last_sent_at, waiting).order_by(t.id)
-    return [
-        Target(r[0], NewTarget(*r[1:4], tuple(r[4]), *r[5:8]), *r[8:])
-        for r in (tuple(r) for r in session.execute(query))
-    ]
+    rows: list[Any] = list(session.execute(query).all())
+    return [Target(r[0], NewTarget(*r[1:4], tuple(r[4]), *r[5:8]), *r[8:]) for r in rows]
 
 
 def due(session: Session) -> list[int]:
@@ -142,7 +145,12 @@ def claim(session: Session, target_id: int) -> Message | None:
         mine = update(NOTICE).where(n.target_id == target_id, n.sent_at.is_(None), n.message_id.is_(None))
         session.execute(mine.values(message_id=message_id))
     columns = (n.kind, n.phase, n.topic, n.source_id, n.source, n.run_id, n.times, n.counts, n.since, n.at)
-    rows = session.execute(select(*columns).where(n.message_id == message_id, n.sent_at.is_(None)).order_by(n.id))
+    query = select(*columns).where(n.message_id == message_id, n.sent_at.is_(None)).order_by(n.id)
+    rows: list[Any] = list(session.execute(query).all())
+    if not rows:  # somebody else has sent it since the caller looked
+        nothing = update(TARGET).where(t.id == target_id).values(message_id=None, claimed_until=None)
+        session.execute(nothing)
+        return None
     target = next(each for each in targets(session) if each.id == target_id)
     return Message(message_id, target, tuple(Notice(*row) for row in rows))
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -450,7 +451,7 @@ def certificate(tmp_path_factory):
 def mail_server(request, certificate):
     """A mail server with or without encryption: (mailbox, what carries mails to it from anywhere)."""
     mailbox = Mailbox()
-    options = {}
+    options: dict[str, Any] = {}
     if request.param == "encrypted":
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)
@@ -611,3 +612,13 @@ def test_a_server_sends_what_there_is_to_tell(settings, sqlite_url, receiver, ca
     assert signatures.checked(secret, headers, body, int(headers["webhook-timestamp"]), 300)
     assert [json.loads(body)["type"] for _, body in receiver.got] == ["metier.test", "metier.test", "metier.digest"]
     assert lines == ["notification.add", "notification.test", "notification.test"]
+
+
+def test_there_is_no_message_without_something_to_tell(sqlite_catalog):
+    add_target(sqlite_catalog, "https://example.com/x")
+    with sqlite_catalog.transaction() as session:
+        assert targets.claim(session, 1) is None
+    source = add_source(sqlite_catalog)
+    ran(sqlite_catalog, source)
+    with sqlite_catalog.reading() as session:
+        assert targets.due(session) == [1]
