@@ -113,7 +113,7 @@ def targets(session: Session) -> list[Target]:
     wanted = (t.kind, t.address, t.server, t.events, t.digest_minutes, t.secret, t.language)
     query = select(t.id, *wanted, t.failed_in_row, t.last_error, t.last_sent_at, waiting).order_by(t.id)
     rows: list[Any] = list(session.execute(query).all())
-    return [Target(r[0], NewTarget(*r[1:4], tuple(r[4]), *r[5:8]), *r[8:]) for r in rows]
+    return [Target(r[0], NewTarget(r[1], r[2], r[3], tuple(r[4]), r[5], r[6], r[7]), *r[8:]) for r in rows]
 
 
 def due(session: Session) -> list[int]:
