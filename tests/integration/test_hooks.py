@@ -205,6 +205,7 @@ def test_a_storm_during_a_run_leads_to_exactly_one_run_after_it(hooked):
     assert statuses == [202] * 200
     ripen(catalog)
     assert start_due(catalog, going) == []
+    assert claimed(catalog) == []
     ended(catalog, first)
     start_due(catalog, going)
     wait_until(lambda: len(triggers_of(catalog)) == 2 and going.count() == 0)
