@@ -13,7 +13,7 @@ from app import audit
 from app.api_body import JsonRoute
 from app.api_errors import may_fail
 from app.auth import MayOperate, MayRead, PartsHere, Principal, reading_as, scope_of
-from app.errors import Conflict, NotFound
+from app.errors import BadRequest, Conflict, NotFound
 from app.ingest import Synchronizations, indexing_of
 from app.places import add_source
 from app.stream import EVENT_SCHEMA, EventStream, sse
@@ -29,7 +29,8 @@ from app.wire_sources import (
     SourcesOut,
     SyncIn,
 )
-from indexing import runs, store
+from indexing import runs, store, triggers
+from indexing.errors import RunInProgress
 from indexing.plan import visible_plan
 from indexing.runs_live import is_lost
 from indexing.tables import utc_now
@@ -135,13 +136,30 @@ def plan(source_id: Id, parts: PartsHere, who: MayRead) -> PlanOut:
     tags=["sources"],
     status_code=202,
     summary="Start a run",
-    responses=may_fail(409),
+    responses=may_fail(400, 409),
 )
 def sync(source_id: Id, request: Request, parts: PartsHere, who: MayOperate, body: SyncIn | None = None) -> RunOut:
-    """Start a run in the background and return it; 409 while one of this source is going on."""
+    """Start a run in the background and return it; 409 while one of this source is going on.
+
+    With `"when": "after"` the run that is going on is returned, and one more begins when it has ended, however often
+    that is asked for.
+    """
     source = source_with_id(parts, who, source_id)
-    how = body or SyncIn()
-    run_id = synchronizations(request).start(source, who.id, confirm_deletions=how.confirm_deletions, force=how.force)
+    wanted = body or SyncIn()
+    if wanted.confirm_deletions and wanted.when == "after":
+        raise BadRequest("What a run would delete cannot be confirmed before.", remedy="Leave out one of the two.")
+    try:
+        run_id = synchronizations(request).start(
+            source, who.id, confirm_deletions=wanted.confirm_deletions, force=wanted.force
+        )
+    except (Conflict, RunInProgress):
+        if wanted.when == "now":
+            raise
+        with parts.catalog.transaction() as session:
+            triggers.ask(session, source.id, triggers.MANUAL)
+            audit.record(session, who.id, "source.trigger", source.id)
+            (going,) = runs.runs(session, source.id, limit=1)
+        return run_with_id(parts, who, going.id).model_copy(update={"followed": True})
     return run_with_id(parts, who, run_id)
 
 

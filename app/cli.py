@@ -13,6 +13,7 @@ from app import (
     cli_doctor,
     cli_evaluate,
     cli_gate,
+    cli_notify,
     cli_people,
     cli_personal,
     cli_runs,
@@ -57,6 +58,7 @@ cli.command("quickstart")(cli_serve.quickstart)
 cli.command("serve")(cli_serve.serve)
 cli.add_typer(cli_sources.sources, name="sources")
 cli.add_typer(cli_schedule.schedule, name="schedule")
+cli.add_typer(cli_notify.notify, name="notify")
 cli.command("plan")(cli_sync.plan)
 cli.command("sync")(cli_sync.sync)
 cli.add_typer(cli_runs.runs, name="runs")

@@ -203,6 +203,20 @@ def _check_gates(parts: Parts) -> Check:
     return Check("gates", "warning", f"What is new waits, because answers would get worse: {', '.join(held)}", remedy)
 
 
+def _check_notifications(parts: Parts) -> Check:
+    from indexing import targets
+
+    with parts.catalog.reading() as session:
+        found = targets.targets(session)
+    failing = [each for each in found if each.failed_in_row]
+    if not failing:
+        return Check(
+            "notifications", "ok", f"{len(found)} targets" if found else "no target: nobody is told of trouble"
+        )
+    why = "; ".join(f"{each.id} ({each.failed_in_row} times): {each.last_error}" for each in failing)
+    return Check("notifications", "warning", f"These targets could not be told: {why}", "`metier notify list`.")
+
+
 def _check_change_log(parts: Parts) -> Check:
     from indexing import changelog
 
@@ -273,6 +287,7 @@ _DEEP = (
     _check_catalog,
     _check_permissions,
     _check_gates,
+    _check_notifications,
     _check_change_log,
     _check_audit_log,
     _check_model,

@@ -148,6 +148,47 @@ def secret(name: Annotated[str, typer.Argument(help="Name of the secret, for `me
     remark(f"Stored in {store_secret(load_settings().data_dir, name, given)}; only this user may read it.")
 
 
+@sources.command("hook")
+def hook(
+    name: str,
+    secret: Annotated[
+        str | None, typer.Option(help="Name of a secret that is there already, instead of a new one.")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Let nobody in any more.")] = False,
+) -> None:
+    """Let an outside system say that a source has changed: print the address, and the secret that it signs with."""
+    from app import audit, signatures
+    from app.cli_show import remark, say
+    from app.places import source_named
+    from indexing import triggers
+    from indexing.secrets import read_secret, store_secret
+    from indexing.tables import LOCAL_PRINCIPAL_ID
+
+    settings = load_settings()
+    with open_catalog_only(settings) as catalog:
+        source = source_named(catalog, name)
+        made = None
+        if not remove and secret is None:
+            secret, made = f"hook-{source.id}", signatures.new_secret()
+            store_secret(settings.data_dir, secret, made)
+        elif secret is not None:
+            signatures.check_strength(read_secret(settings.secret_folders, secret))
+        with catalog.transaction() as session:
+            if remove or secret is None:
+                triggers.remove_hook(session, source.id)
+            else:
+                triggers.set_hook(session, source.id, secret)
+            audit.record(session, LOCAL_PRINCIPAL_ID, "source.hook", source.id)
+    if remove:
+        remark(f"{name} has no hook any more.")
+        return
+    base = (settings.public_url or f"http://{settings.host}:{settings.port}").rstrip("/")
+    say(f"{base}/v1/sources/{source.id}/hook")
+    if made is not None:
+        say(made)
+        remark("The secret is shown this once. docs/sources.md says how to sign with it.")
+
+
 @sources.command("remove")
 def remove(
     name: str,

@@ -1,4 +1,4 @@
-"""What is kept, and for how long: questions with their answers and feedback, the audit log, and the history of runs.
+"""What is kept, and for how long: questions, answers, feedback, the audit log, the history of runs, what was told.
 
 Applied when the server starts, then once a day, and by ``metier retention apply``.
 """
@@ -16,7 +16,7 @@ from sqlalchemy import delete, select
 
 from app import audit
 from app.tables import AnswerRow
-from indexing import runs_history
+from indexing import runs_history, targets
 from indexing.errors import CatalogError
 from indexing.tables import utc_now
 
@@ -75,6 +75,8 @@ def apply(catalog: Catalog, settings: AppSettings, now: datetime | None = None) 
         if oldest is not None and oldest.at < before:
             with catalog.transaction() as session:
                 lines = audit.forget(session, before)
+    with catalog.transaction() as session:
+        targets.forget(session, now - targets.KEPT)
     return Forgotten(answers, lines, _forget_runs(catalog, now - timedelta(days=RUNS_KEPT_DAYS)), catalog.scrub())
 
 

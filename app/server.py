@@ -16,7 +16,9 @@ from app import (
     api_documents,
     api_gate,
     api_health,
+    api_hooks,
     api_keys,
+    api_notifications,
     api_runs,
     api_schedules,
     api_session,
@@ -31,6 +33,7 @@ from app.audit import Refusals
 from app.identity_provider import IdentityProvider
 from app.ingest import Synchronizations
 from app.metrics import Metrics
+from app.notifying import carrier_of, keep_notifying
 from app.quotas import Quotas
 from app.scheduling import keep_schedules
 from app.server_guard import Guard
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 TITLE = "Métier"
+#: Longest wait for a message that is being sent when the server stops.
+PATIENCE_S = 20.0
 ROUTERS = (
     api_ask,
     api_specialists,
@@ -53,6 +58,8 @@ ROUTERS = (
     api_runs,
     api_schedules,
     api_gate,
+    api_hooks,
+    api_notifications,
     api_documents,
     api_keys,
     api_session,
@@ -131,10 +138,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     arguments = (parts.catalog, app.state.synchronizations, stop)
     scheduling = threading.Thread(target=keep_schedules, args=arguments, name="schedules", daemon=True)
     scheduling.start()
+    carrying = (parts.catalog, carrier_of(parts.settings), stop)
+    notifying = threading.Thread(target=keep_notifying, args=carrying, name="notifications", daemon=True)
+    notifying.start()
     with retention.daily(parts.catalog, parts.settings):
         yield
         stop.set()
         await run_in_threadpool(scheduling.join)
+        await run_in_threadpool(notifying.join, PATIENCE_S)
         await run_in_threadpool(app.state.synchronizations.stop)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -143,10 +143,13 @@ class PlanOut(Wire):
 class SyncIn(Wire):
     """How to run."""
 
-    model_config = example(confirm_deletions=False, force=False)
+    model_config = example(confirm_deletions=False, force=False, when="now")
 
     confirm_deletions: bool = Field(False, description="Delete documents even if implausibly many are gone.")
     force: bool = Field(False, description="Serve what is read at once, without asking the gate.")
+    when: Literal["now", "after"] = Field(
+        "now", description="While a run goes on: now is refused (409), after begins one more when it has ended."
+    )
 
 
 class ProgressOut(Wire):
@@ -205,6 +208,7 @@ class RunOut(Wire):
     beat_at: datetime | None = Field(description="Its last sign of life; after two minutes without one it is lost.")
     cancel_asked_at: datetime | None = Field(description="When somebody asked it to stop.")
     progress: ProgressOut | None = Field(description="Where it is, or where it ended.")
+    followed: bool = Field(False, description="Of a run that was asked for with `after`: one more begins after this.")
 
 
 class RunsOut(Wire):

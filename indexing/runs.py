@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, insert, select, update
 
-from indexing import changelog
+from indexing import changelog, notices, triggers
 from indexing.db import among, now
 from indexing.documents import Failure, FailureRecord, KnownFailure
 from indexing.errors import RunLost
@@ -52,11 +52,14 @@ class Going:
 # --- runs -----------------------------------------------------------------------------------------------------
 
 
-def start_run(session: Session, source_id: int, *, due_at: datetime | None = None) -> int:
-    """Return the id of a new run that is going on; *due_at* is when its schedule wanted it to begin."""
+def start_run(session: Session, source_id: int, *, due_at: datetime | None = None, trigger: str | None = None) -> int:
+    """Return the id of a new run that is going on.
+
+    *due_at* is when its schedule wanted it to begin, or when it was asked for; *trigger* is who asked, if it waited.
+    """
     moment = now(session)
     row = {"source_id": source_id, "state": RUNNING, "started_at": moment, "beat_at": moment, "report": {}}
-    row |= {"due_at": due_at, "trigger": "manual" if due_at is None else "schedule"}
+    row |= {"due_at": due_at, "trigger": trigger or ("manual" if due_at is None else "schedule")}
     row |= {"holder": f"{os.uname().nodename}, process {os.getpid()}"[:255]}
     return int(session.execute(insert(RUN).values(row).returning(RUN.c.id)).scalar_one())
 
@@ -80,8 +83,17 @@ def update_run(session: Session, run_id: int, report: Mapping[str, Any]) -> None
 
 def finish_run(session: Session, report: SyncReport) -> None:
     """Store the run's final state and report; nothing happens when another run has taken over."""
+    changelog.lock(session)
     values = {"state": report.state, "finished_at": now(session), "report": asdict(report), "error": report.error}
-    session.execute(update(RUN).where(RUN.c.id == report.run_id, RUN.c.state == RUNNING).values(values))
+    _end(session, report.run_id, values, whole=report.state != "cancelled")
+
+
+def _end(session: Session, run_id: int, values: Mapping[str, Any], *, whole: bool) -> None:
+    """End the run if it goes on. What follows from that is written in the same transaction."""
+    ended = update(RUN).where(RUN.c.id == run_id, RUN.c.state == RUNNING).values(**values).returning(RUN.c.id)
+    if session.execute(ended).one_or_none() is not None:
+        triggers.run_ended(session, run_id, whole=whole)
+        notices.run_ended(session, run_id)
 
 
 def held_sources(session: Session, scope: Scope) -> list[str]:
@@ -113,13 +125,15 @@ def release(session: Session, run: RunRecord) -> bool:
     report = newest[0].report | {"state": "succeeded", "error": None}
     values = {"state": "succeeded", "error": None, "report": report}
     session.execute(update(RUN).where(RUN.c.id == run.id).values(values))
+    notices.run_ended(session, run.id)
     return True
 
 
 def fail_run(session: Session, run_id: int) -> None:
     """Close a run whose process is dead, or gave no sign of life for LEASE_S; from now on it cannot write."""
+    changelog.lock(session)
     values = {"state": "failed", "finished_at": now(session), "error": "The process ended before the run did."}
-    session.execute(update(RUN).where(RUN.c.id == run_id, RUN.c.state == RUNNING).values(values))
+    _end(session, run_id, values, whole=False)
 
 
 def going_on(session: Session, source_id: int | None = None) -> list[Going]:

@@ -4,6 +4,9 @@ A schedule holds the moment of its next run. Whoever comes first after that mome
 and moves the moment on, in one transaction: so a moment leads to one run. What was missed happens once. While a run of
 the source goes on the moment stays, and the next run follows it. A run that failed is tried again soon, then less soon,
 and after RETRIES in a row at its ordinary times only.
+
+Runs that were asked for (``indexing/triggers.py``) begin here too. A person's begins whatever the schedule says; one by
+a hook waits while the schedule is paused, or while its quiet hours last.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, insert, select, update
 
-from indexing import changelog, runs, store
+from indexing import changelog, runs, store, triggers
 from indexing.db import now
 from indexing.errors import ScheduleUnusable
 from indexing.tables import Table
@@ -56,6 +59,7 @@ class Schedule:
     paused: bool
     next_at: datetime
     failed_in_row: int
+    set_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,17 @@ def next_run(timing: Timing, after: datetime, source_id: int = 0) -> datetime:
     return _after_quiet(timing, fire + share)
 
 
+def fire_before(timing: Timing, moment: datetime, count: int) -> datetime:
+    """Return the *count*-th last moment before *moment* that the fields name; quiet hours and jitter do not count."""
+    from cronsim import CronSim
+
+    fires = CronSim(timing.cron, moment.astimezone(ZoneInfo(timing.timezone)), reverse=True)
+    fire = moment
+    for _ in range(count):
+        fire = next(fires, fire)  # fields that name one day in many years end at some time
+    return fire.astimezone(UTC)
+
+
 def _after_quiet(timing: Timing, moment: datetime) -> datetime:
     """Return *moment*, or the end of the quiet hours that it lies in, in UTC."""
     local = moment.astimezone(ZoneInfo(timing.timezone))
@@ -115,7 +130,7 @@ def set_schedule(session: Session, source_id: int, timing: Timing, *, paused: bo
     remove_schedule(session, source_id)
     row = {"cron": timing.cron, "timezone": timing.timezone, "jitter_s": timing.jitter_s, "quiet": timing.quiet}
     values = row | {"source_id": source_id, "paused": paused, "next_at": next_at, "failed_in_row": 0}
-    session.execute(insert(SCHEDULE).values(values))
+    session.execute(insert(SCHEDULE).values(values | {"set_at": now(session)}))
     return Schedule(source_id, timing, paused, next_at, 0)
 
 
@@ -128,7 +143,7 @@ def remove_schedule(session: Session, source_id: int) -> bool:
 def schedules(session: Session) -> dict[int, Schedule]:
     """Return all schedules by the id of their source."""
     s = SCHEDULE.c
-    columns = (s.source_id, s.cron, s.timezone, s.jitter_s, s.quiet, s.paused, s.next_at, s.failed_in_row)
+    columns = (s.source_id, s.cron, s.timezone, s.jitter_s, s.quiet, s.paused, s.next_at, s.failed_in_row, s.set_at)
     rows = session.execute(select(*columns).order_by(s.next_at, s.source_id))
     return {r[0]: Schedule(r[0], Timing(*r[1:5]), *r[5:]) for r in rows}
 
@@ -151,9 +166,29 @@ def claim_due(session: Session) -> list[Claim]:
         if schedule.paused or schedule.next_at > moment or schedule.source_id in busy:
             continue
         run_id = runs.start_run(session, schedule.source_id, due_at=schedule.next_at)
+        triggers.take(session, schedule.source_id)
         _put_off(session, schedule.source_id, next_run(schedule.timing, moment, schedule.source_id))
         claims.append(Claim(known[schedule.source_id], run_id))
+    for wanted in _wanted(session, moment):
+        if wanted.source_id not in busy:
+            run_id = runs.start_run(session, wanted.source_id, due_at=wanted.asked_at, trigger=wanted.trigger)
+            triggers.take(session, wanted.source_id)
+            claims.append(Claim(known[wanted.source_id], run_id))
     return claims
+
+
+def _wanted(session: Session, moment: datetime) -> list[triggers.Wanted]:
+    """Return the runs that were asked for and may begin now, if nothing of their sources goes on."""
+    wanted = triggers.ripe(session, moment)
+    known = schedules(session) if wanted else {}
+
+    def held_back(each: triggers.Wanted) -> bool:
+        schedule = known.get(each.source_id)
+        if schedule is None or each.trigger == triggers.MANUAL:
+            return False
+        return schedule.paused or _after_quiet(schedule.timing, moment) > moment
+
+    return [each for each in wanted if not held_back(each)]
 
 
 def settle(session: Session, source_id: int, *, succeeded: bool) -> None:
@@ -177,4 +212,8 @@ def anything_due(session: Session) -> bool:
     due = select(SCHEDULE.c.source_id).where(SCHEDULE.c.paused.is_(False), SCHEDULE.c.next_at <= now(session))
     if session.execute(due.limit(1)).first() is not None:
         return True
-    return any(not going.alive for going in runs.going_on(session))
+    going_on = runs.going_on(session)
+    busy = {going.source_id for going in going_on}
+    if any(wanted.source_id not in busy for wanted in _wanted(session, now(session))):
+        return True
+    return any(not going.alive for going in going_on)

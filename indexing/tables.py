@@ -282,8 +282,8 @@ class RunRow(Table):
     finished_at: Mapped[datetime | None]
     report: Mapped[dict[str, Any]] = mapped_column(default=dict)  # SyncReport, while running its counts so far
     error: Mapped[str | None]
-    trigger: Mapped[str] = mapped_column(String(16), server_default="manual")  # manual | schedule
-    due_at: Mapped[datetime | None]  # of a scheduled run: when it should have begun
+    trigger: Mapped[str] = mapped_column(String(16), server_default="manual")  # manual | schedule | hook
+    due_at: Mapped[datetime | None]  # when its schedule, or whoever asked for it and had to wait, wanted it to begin
     beat_at: Mapped[datetime | None]  # its last sign of life, by the database's clock
     holder: Mapped[str | None] = mapped_column(String(255))  # the machine and process that works on it
     progress: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # where it is: indexing.live
@@ -315,6 +315,7 @@ class ScheduleRow(Table):
     paused: Mapped[bool] = mapped_column(Boolean)
     next_at: Mapped[datetime] = mapped_column(index=True)
     failed_in_row: Mapped[int] = mapped_column(Integer, default=0)
+    set_at: Mapped[datetime | None]  # when it was made, or resumed; None: before this was kept
 
 
 class FailureRow(Table):

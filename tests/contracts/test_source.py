@@ -10,9 +10,9 @@ import pytest
 
 from indexing import principals, store
 from indexing.errors import IndexingError, ItemUnreadable, SourceError
+from indexing.pipeline import Indexing, sync_source
 from indexing.sources import BUILT_IN, SourceContext, kind_names, open_source
 from indexing.testing import FakeParsers, HashEmbedder, kinds_of, listed
-from indexing.pipeline import Indexing, sync_source
 from tests.sources.confluence import Confluence
 from tests.sources.fake import Fake
 from tests.sources.folder import Folder

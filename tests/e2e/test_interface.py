@@ -52,23 +52,38 @@ CHECKS = [
 ]
 #: The one server error that is an answer: "not ready yet".
 EXPECTED = {("GET /readyz", 503)}
-#: Those that succeed with an identity provider only: tests/integration/test_sign_in.py.
-SIGNED_IN = {"GET /v1/sign-in", "GET /v1/sign-in/callback", "POST /v1/first-admin"}
 #: A golden set with a floor that nothing reaches: each run with something new is held.
 GOLDEN = {"questions": [{"question": QUESTION, "answers": ["25 days"]}], "tolerance": 0, "floors": {"p95_ms": 0}}
+#: Those that succeed with an identity provider only (tests/integration/test_sign_in.py), or with a signature.
+SIGNED_IN = {
+    "GET /v1/sign-in",
+    "GET /v1/sign-in/callback",
+    "POST /v1/first-admin",
+    "POST /v1/sources/{source_id}/hook",
+}
 #: Fields that make a drawn body one that can be served.
 AIMS: dict[str, dict[str, Any]] = {
     "POST /v1/ask": {"question": QUESTION, "specialist": "bold"},
     "POST /v1/search": {"question": QUESTION, "sources": []},
     "POST /v1/chat/completions": {"model": "bold", "messages": [{"role": "user", "content": QUESTION}], "n": 1},
     "POST /v1/keys": {"principal": "spare", "permissions": ["ask"]},
+    "POST /v1/notifications": {
+        "kind": "webhook",
+        "address": "https://127.0.0.1/x",
+        "server": None,
+        "events": ["run_failed"],
+        "secret": "hook",
+    },
     "POST /v1/sources": {"name": "drawn", "kind": "push", "location": ""},
     "POST /v1/specialists": {"name": "drawn", "sources": [], "askers": []},
     "POST /v1/specialists/{name}/versions": {"sources": []},
     "PUT /v1/specialists/{name}/access": {"askers": ["everyone"], "curators": [], "audience": "asker"},
     "PUT /v1/specialists/{name}/golden": GOLDEN,
+    "POST /v1/sources/{source_id}/sync": {"confirm_deletions": False},
     "PUT /v1/sources/{source_id}/schedule": {"cron": "0 6 * * *", "timezone": "UTC", "quiet": ""},
 }
+#: Never reached: it is refused before anything is sent.
+TARGET = {"kind": "webhook", "address": "https://127.0.0.1/x", "secret": "hook"}
 
 
 @dataclass
@@ -109,6 +124,7 @@ class Interface:
             "name": "bold",
             "version": 1,
             "public_id": self.admin("POST", "/v1/keys", json=made).json()["id"],
+            "target_id": self.admin("POST", "/v1/notifications", json=TARGET).json()["id"],
         }
 
     def aim(self, case: Case[Any]) -> None:
