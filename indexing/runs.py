@@ -54,6 +54,12 @@ def start_run(session: Session, source_id: int, *, due_at: datetime | None = Non
     return int(session.execute(insert(RUN).values(row).returning(RUN.c.id)).scalar_one())
 
 
+def last_due(session: Session, source_id: int, until: datetime) -> datetime | None:
+    """Return the latest moment, not after *until*, at which a run of the source was due; None when none was."""
+    latest = select(RUN.c.due_at).where(RUN.c.source_id == source_id, RUN.c.due_at <= until)
+    return session.execute(latest.order_by(RUN.c.due_at.desc()).limit(1)).scalar_one_or_none()
+
+
 def hold(session: Session, run_id: int) -> None:
     """Give a sign of life of the run, and make sure that what this transaction writes is still its to write.
 
@@ -84,11 +90,15 @@ def fail_run(session: Session, run_id: int) -> None:
 
 
 def going_on(session: Session, source_id: int | None = None) -> list[Going]:
-    """Return the runs that go on by the record, of one source or of all, oldest first."""
+    """Return the runs that go on by the record, of one source or of all, oldest first.
+
+    A sign of life from the future is none: the clock was put back, and who lives gives another one soon.
+    """
     query = select(RUN.c.id, RUN.c.source_id, RUN.c.beat_at).where(RUN.c.state == RUNNING).order_by(RUN.c.id)
     query = query if source_id is None else query.where(RUN.c.source_id == source_id)
-    latest = now(session) - timedelta(seconds=LEASE_S)
-    return [Going(r.id, r.source_id, r.beat_at is not None and r.beat_at > latest) for r in session.execute(query)]
+    moment, lease = now(session), timedelta(seconds=LEASE_S)
+    rows = session.execute(query)
+    return [Going(r.id, r.source_id, r.beat_at is not None and abs(moment - r.beat_at) < lease) for r in rows]
 
 
 def _run_query() -> Any:

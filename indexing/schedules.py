@@ -3,7 +3,7 @@
 A schedule holds the moment of its next run. Whoever comes first after that moment, among all replicas, starts the run
 and moves the moment on, in one transaction: so a moment leads to one run. What was missed happens once. While a run of
 the source goes on the moment stays, and the next run follows it. A run that failed is tried again soon, then less soon,
-and after RETRIES in a row at its ordinary times only.
+and after RETRIES in a row at its ordinary times only. A clock that is put back repeats no moment.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ SCHEDULE = Table.metadata.tables["schedule"]
 
 RETRIES = 5
 FIRST_RETRY = timedelta(minutes=1)
+#: A moment that a run was due at is not met again when the clock is put back by so much; by more, it was wrong before.
+PUT_BACK = timedelta(days=2)
 _MOST_JITTER_S = 86_400
 _QUIET = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 
@@ -151,7 +153,8 @@ def claim_due(session: Session) -> list[Claim]:
         if schedule.paused or schedule.next_at > moment or schedule.source_id in busy:
             continue
         run_id = runs.start_run(session, schedule.source_id, due_at=schedule.next_at)
-        _put_off(session, schedule.source_id, next_run(schedule.timing, moment, schedule.source_id))
+        last = runs.last_due(session, schedule.source_id, moment + PUT_BACK) or moment
+        _put_off(session, schedule.source_id, next_run(schedule.timing, max(moment, last), schedule.source_id))
         claims.append(Claim(known[schedule.source_id], run_id))
     return claims
 

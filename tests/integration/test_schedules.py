@@ -175,6 +175,37 @@ def test_many_who_look_at_once_begin_it_once(catalog, source):
     assert len(found) == 10
 
 
+def test_a_clock_that_is_put_back_repeats_no_moment(catalog, source):
+    due = schedule_of(catalog, source).next_at
+    with catalog.transaction() as session:  # as if the clock had said so before it was put back by half a day
+        session.execute(update(SCHEDULE).values(next_at=now(session) - timedelta(seconds=1)))
+        ahead = runs.start_run(session, source.id, due_at=due)
+        runs.fail_run(session, ahead)
+
+    assert len(claimed(catalog)) == 1
+    assert schedule_of(catalog, source).next_at == due + timedelta(days=1)
+
+
+def test_a_clock_that_was_years_ahead_stops_no_schedule(catalog, source):
+    due = schedule_of(catalog, source).next_at
+    with catalog.transaction() as session:
+        runs.fail_run(session, runs.start_run(session, source.id, due_at=due + timedelta(days=730)))
+    make_due(catalog, source)
+
+    assert len(claimed(catalog)) == 1
+    assert schedule_of(catalog, source).next_at == due
+
+
+def test_a_sign_of_life_from_the_future_is_none(catalog, source):
+    with catalog.transaction() as session:
+        run_id = runs.start_run(session, source.id)
+        session.execute(update(RUN).values(beat_at=now(session) + timedelta(days=1)))
+        assert [going.alive for going in runs.going_on(session)] == [False]
+
+        runs.hold(session, run_id)
+        assert [going.alive for going in runs.going_on(session)] == [True]
+
+
 def test_the_schedule_goes_with_its_source(catalog, source):
     with catalog.transaction() as session:
         store.remove_source(session, source.id)
