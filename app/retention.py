@@ -16,6 +16,7 @@ from sqlalchemy import delete, select
 
 from app import audit
 from app.tables import AnswerRow
+from indexing.compaction import compact
 from indexing.errors import CatalogError
 from indexing.tables import utc_now
 
@@ -44,6 +45,7 @@ class Forgotten:
     answers: int  # each with its question and feedback
     audit_lines: int
     scrubbed: bool  # the bytes are gone from the database's files too
+    receipts: int  # of deleted documents of which nothing is left on this host since
 
 
 def forget_answers(session: Session, before: datetime) -> int:
@@ -71,7 +73,8 @@ def apply(catalog: Catalog, settings: AppSettings, now: datetime | None = None) 
         if oldest is not None and oldest.at < before:
             with catalog.transaction() as session:
                 lines = audit.forget(session, before)
-    return Forgotten(answers, lines, catalog.scrub())
+    compacted = compact(catalog, settings.cache_dir)
+    return Forgotten(answers, lines, compacted.scrubbed, compacted.receipts)
 
 
 def _old_answer(catalog: Catalog, before: datetime) -> bool:

@@ -20,7 +20,7 @@ import structlog
 from indexing import changelog, runs, schedules, store
 from indexing.compare import attachments_of, compare, moves, pipeline_of, refuse_shrunk, rename_candidates
 from indexing.documents import Progress
-from indexing.errors import CatalogError, IndexingError
+from indexing.errors import CatalogError, IndexingError, SourceShrunk
 from indexing.exclusive import exclusive_run
 from indexing.item_lists import take_lists, with_lists
 from indexing.listing import listed
@@ -112,15 +112,17 @@ def sync_source(
         tally = Tally(held, source.name)
         run = _Run(indexing, source, held, workdir, tally, on_progress, cancel)
         error: str | None = "The program was stopped, or failed in an unexpected way."
+        asks: str | None = None
         try:
             _sync(run, confirm_deletions=confirm_deletions)
             error = None
         except IndexingError as exc:
             error = str(exc)
+            asks = error if isinstance(exc, SourceShrunk) else None
         finally:
             state = "failed" if error else "cancelled" if cancel.is_set() else "succeeded"
             report = tally.report(state, error)
-            _finish(indexing.catalog, source.id, report)
+            _finish(indexing.catalog, source.id, report, asks)
     return report
 
 
@@ -177,7 +179,7 @@ def _sync(run: _Run, *, confirm_deletions: bool) -> None:
     origins = {document.id for document, _ in moved}
     gone = [document for document in work.gone if document.id not in origins]
     if not confirm_deletions:
-        refuse_shrunk(len(gone), known, indexing.settings.shrink_limit)
+        refuse_shrunk(len(gone), known, indexing.settings.shrink_limit, len(listing.items))
     _move_and_delete(run, listing, work, moved, gone, writer)
 
     arrived = {raw.uri for _, raw in moved}
@@ -257,13 +259,14 @@ def _write_batch(run: _Run, writer: Writer, batch: Sequence[Prepared]) -> None:
     run.tally.spend(written.seconds)
 
 
-def _finish(catalog: Catalog, source_id: int, report: SyncReport) -> None:
+def _finish(catalog: Catalog, source_id: int, report: SyncReport, asks: str | None) -> None:
     """Store the report. When even that fails the row stays "running", and the next run on this machine closes it."""
     for attempt in range(_FINISH_ATTEMPTS):
         try:
             with catalog.transaction() as session:
-                runs.finish_run(session, report)
-                schedules.settle(session, source_id, succeeded=report.state == "succeeded")
+                changelog.lock(session)
+                if runs.finish_run(session, report):
+                    schedules.settle(session, source_id, succeeded=report.state == "succeeded", asks=asks)
         except CatalogError as exc:
             _log.warning(
                 "The report of a run was not stored.", action="run_not_stored", run=report.run_id, why=str(exc)

@@ -77,10 +77,11 @@ def update_run(session: Session, run_id: int, report: Mapping[str, Any]) -> None
     session.execute(update(RUN).where(RUN.c.id == run_id).values(report=dict(report)))
 
 
-def finish_run(session: Session, report: SyncReport) -> None:
-    """Store the run's final state and report; nothing happens when another run has taken over."""
+def finish_run(session: Session, report: SyncReport) -> bool:
+    """Store the run's final state and report; return False, with nothing stored, when another run has taken over."""
     values = {"state": report.state, "finished_at": now(session), "report": asdict(report), "error": report.error}
-    session.execute(update(RUN).where(RUN.c.id == report.run_id, RUN.c.state == RUNNING).values(values))
+    ended = update(RUN).where(RUN.c.id == report.run_id, RUN.c.state == RUNNING).values(values)
+    return session.execute(ended.returning(RUN.c.id)).one_or_none() is not None
 
 
 def fail_run(session: Session, run_id: int) -> None:
@@ -188,6 +189,14 @@ def set_failure_list(session: Session, source_id: int, uri: str, own_acl_id: int
 def clear_failure(session: Session, source_id: int, uri: str) -> None:
     """Forget the failure of an item that could be read, or is gone; nothing happens when there was none."""
     session.execute(delete(FAILURE).where(FAILURE.c.source_id == source_id, FAILURE.c.uri == uri))
+
+
+def retry_failures(session: Session, source_id: int, uri: str | None = None) -> int:
+    """Let the next run try failed items again as if for the first time, one or all; return how many there are."""
+    wanted = FAILURE.c.source_id == source_id
+    wanted = wanted if uri is None else wanted & (FAILURE.c.uri == uri)
+    again = update(FAILURE).where(wanted).values(pipeline="", attempts=0)
+    return len(session.execute(again.returning(FAILURE.c.id)).all())
 
 
 def known_failures(session: Session, source_id: int) -> dict[str, KnownFailure]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from indexing.documents import SourceRecord
 
 SCHEDULE = Table.metadata.tables["schedule"]
+SOURCE = Table.metadata.tables["source"]
 
 RETRIES = 5
 FIRST_RETRY = timedelta(minutes=1)
@@ -159,14 +160,20 @@ def claim_due(session: Session) -> list[Claim]:
     return claims
 
 
-def settle(session: Session, source_id: int, *, succeeded: bool) -> None:
-    """Note how a run of the source ended: one that failed is tried again before its next ordinary time."""
+def settle(session: Session, source_id: int, *, succeeded: bool, asks: str | None = None) -> None:
+    """Note how a run of the source ended: one that failed is tried again before its next ordinary time.
+
+    *asks* is why it deleted nothing and asks for a confirmation: the source is marked until a run succeeds, and tried
+    again at its ordinary times only, to see whether the listing is whole again.
+    """
+    if succeeded or asks is not None:
+        session.execute(update(SOURCE).where(SOURCE.c.id == source_id).values(asks=asks))
     found = schedules(session).get(source_id)
     if found is None:
         return
     failed = 0 if succeeded else found.failed_in_row + 1
     session.execute(update(SCHEDULE).where(SCHEDULE.c.source_id == source_id).values(failed_in_row=failed))
-    if 0 < failed <= RETRIES:
+    if 0 < failed <= RETRIES and asks is None:
         again = _after_quiet(found.timing, now(session) + FIRST_RETRY * 2 ** (failed - 1))
         _put_off(session, source_id, min(found.next_at, again))
 

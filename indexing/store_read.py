@@ -41,6 +41,7 @@ SOURCE_COLUMNS = (
     SOURCE.c.acl_max_age_minutes,
     SOURCE.c.options,
     SOURCE.c.secret,
+    SOURCE.c.asks,
 )
 
 

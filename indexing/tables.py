@@ -172,6 +172,7 @@ class SourceRow(Table):
     )  # older: its documents are hidden; 0: never; None: not chosen
     options: Mapped[dict[str, Any]] = mapped_column(default=dict)  # names → texts, as its kind takes them
     secret: Mapped[str | None] = mapped_column(String(64))  # the name of one: indexing.secrets
+    asks: Mapped[str | None]  # why a listing deleted nothing, until that is confirmed or it is whole again
 
 
 class DocumentRow(Table):
@@ -297,6 +298,25 @@ class ScheduleRow(Table):
     paused: Mapped[bool] = mapped_column(Boolean)
     next_at: Mapped[datetime] = mapped_column(index=True)
     failed_in_row: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class DeletionRow(Table):
+    """A receipt: a document left the answers, and when no file of this program held its bytes any more.
+
+    It has no key to its source, which may be gone too.
+    """
+
+    __tablename__ = "deletion"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    document_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    source_id: Mapped[int] = mapped_column(BigInteger)
+    source: Mapped[str] = mapped_column(String(100))  # its name then
+    uri_hash: Mapped[str] = mapped_column(String(64))  # sha256
+    seq: Mapped[int] = mapped_column(BigInteger)  # of the change log: an older index may still hold it
+    left_at: Mapped[datetime]  # the answers
+    gone_at: Mapped[datetime | None]  # the bytes, of this host
 
 
 class FailureRow(Table):

@@ -130,6 +130,36 @@ def test_a_failed_run_is_tried_again_later_and_later_and_then_at_its_ordinary_ti
     assert last.failed_in_row == schedules.RETRIES + 1
 
 
+def test_a_source_that_asks_is_not_tried_again_before_its_ordinary_time(world):
+    world.files.write("a.txt", "words")
+    world.sync()
+    with world.catalog.transaction() as session:
+        ordinary = schedules.set_schedule(session, world.source.id, DAILY).next_at
+    world.files.remove("a.txt")
+
+    assert world.sync().state == "failed"
+    found = schedule_of(world.catalog, world.source)
+    assert (found.next_at, found.failed_in_row) == (ordinary, 1)
+
+
+def test_the_late_end_of_a_run_that_was_taken_over_is_not_tried_again(world):
+    with world.catalog.transaction() as session:
+        ordinary = schedules.set_schedule(session, world.source.id, DAILY).next_at
+    world.files.write("a.txt", "words")
+
+    def taken_over(path, workdir):
+        with world.catalog.transaction() as session:
+            [going] = runs.going_on(session)
+            runs.fail_run(session, going.id)
+        raise AssertionError("as if the file could not be read")
+
+    world.parsers.answers["a.txt"] = taken_over
+
+    assert world.sync().state == "failed"
+    found = schedule_of(world.catalog, world.source)
+    assert (found.next_at, found.failed_in_row) == (ordinary, 0)
+
+
 def test_a_good_run_ends_the_row_of_failures(catalog, source):
     make_due(catalog, source)
     ended(catalog, source, claimed(catalog)[0].run_id, "failed")

@@ -116,9 +116,18 @@ def test_losing_more_than_the_limit_is_refused_above_a_small_number(gone, total,
 
     if refused:
         with pytest.raises(SourceShrunk, match=f"{gone} of {total}"):
-            refuse_shrunk(gone, documents, 0.5)
+            refuse_shrunk(gone, documents, 0.5, 1)
     else:
-        refuse_shrunk(gone, documents, 0.5)
+        refuse_shrunk(gone, documents, 0.5, 1)
+
+
+@pytest.mark.parametrize("total", [1, 9, 100])
+def test_an_empty_listing_of_a_source_that_had_documents_always_asks(total):
+    documents = {str(n): known(str(n)) for n in range(total)}
+
+    with pytest.raises(SourceShrunk):
+        refuse_shrunk(total, documents, 1.0, 0)
+    refuse_shrunk(0, {}, 1.0, 0)
 
 
 def test_what_changes_chunks_changes_the_pipeline_and_limits_change_only_that_of_failures(settings):
