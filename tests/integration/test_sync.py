@@ -636,7 +636,7 @@ def test_attachments_become_documents_that_go_with_their_mail(world):
     assert world.sync().unchanged == 1
     assert set(world.known()) == set(known)
     world.files.remove("m.eml")
-    assert world.sync().deleted == 3
+    assert world.sync(confirm_deletions=True).deleted == 3
     assert world.known() == {}
 
 
