@@ -68,6 +68,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "indexing.store",
         "indexing.runs",
         "indexing.schedules",
+        "indexing.deletions",
+        "indexing.compaction",
         "indexing.changelog",
         "indexing.principals",
         "indexing.grants",

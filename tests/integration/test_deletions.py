@@ -77,7 +77,9 @@ def test_every_way_of_deleting_leaves_a_receipt(world):
 
     found = receipts_of(world.catalog)
     names = [hashlib.sha256(name).hexdigest() for name in (b"b.txt", b"a.txt")]
-    assert [(one.uri_hash, one.source, one.state) for one in found] == [(name, "docs", "left answers") for name in names]
+    assert [(one.uri_hash, one.source, one.state) for one in found] == [
+        (name, "docs", "left answers") for name in names
+    ]
     assert not delete_document(world.indexing, pushed, "nothing.txt")
     assert len(receipts_of(world.catalog)) == 2
 
