@@ -73,7 +73,7 @@ def replica(database_url: str, folder: Path, number: int) -> None:
 def main(database_url: str, folder: str, lease_s: str) -> None:
     """Begin a replica for each line."""
     runs.LEASE_S, runs.BEAT_S = float(lease_s), float(lease_s) / 4
-    schedules.FIRST_RETRY, schedules.RETRIES = timedelta(microseconds=100), 16  # a slow machine loses many leases
+    schedules.FIRST_RETRY, schedules.RETRIES = timedelta(microseconds=1), 26  # a slow machine loses many leases
     scheduling.LOOK_S = 0.2
     db.IDLE_TRANSACTION_S = int(float(lease_s))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for one that was killed

@@ -27,8 +27,8 @@ from tests.faces import wait_until
 
 TABLES = Table.metadata.tables
 RUN, SCHEDULE, CHANGE, DOCUMENT = TABLES["run"], TABLES["schedule"], TABLES["change"], TABLES["document"]
-FIRES = int(os.environ.get("METIER_TEST_EXAMPLES") or 20)
-SOURCES = max(1, min(20, FIRES // 2))
+FIRES = int(os.environ.get("METIER_TEST_EXAMPLES") or 16)
+SOURCES = max(1, min(10, FIRES // 2))
 ROUNDS = max(2, FIRES // SOURCES)
 LEASE_S = 2.0
 HOUR, DAY = 3600.0, 86_400.0
