@@ -62,8 +62,11 @@ class Replicas:
 
     def busy(self):
         """Return the replica with the most runs; any when none has one."""
-        at_work = {number: len(list(self.folder.glob(f"replica-{number}/work/*-run-*"))) for number in self.ids}
+        at_work = self.at_work()
         return max(at_work, key=lambda number: (at_work[number], self.chance.random()))
+
+    def at_work(self):
+        return {number: len(list(self.folder.glob(f"replica-{number}/work/*-run-*"))) for number in self.ids}
 
     def send(self, number, signal_number):
         os.kill(self.ids[number], signal_number)
@@ -155,12 +158,13 @@ def test_each_moment_has_one_effect_whoever_is_killed_or_stopped_and_whatever_th
 def disturb(replicas, catalog, written, done, number):
     """Kill one, and another, or stop one for longer than its lease; and put the clock back for a moment."""
     chance = replicas.chance
-    for _ in range(2):
-        time.sleep(chance.random() * 0.4)
+    for turn in range(2):
+        wait_until(lambda: any(replicas.at_work().values()) or is_done(catalog, written), within_s=180)
+        time.sleep(chance.random() * 0.3)
         victim = replicas.busy()
-        if (number + _) % 4 == 1:
+        if (number + turn) % 4 == 1:
             replicas.stop(victim, catalog)
-            if _ and catalog.engine.dialect.name == "postgresql":  # it wakes up when others have done its work
+            if turn and catalog.engine.dialect.name == "postgresql":  # it wakes up when others have done its work
                 wait_until(lambda: is_done(catalog, written), within_s=180)
             else:
                 time.sleep(LEASE_S * 1.3)
