@@ -38,8 +38,8 @@ COLUMNS = ("listed", "added", "changed", "moved", "deleted", "unchanged", "faile
 CHUNK_COLUMNS = ("chunks_written", "chunks_embedded", "chunks_reused")
 #: A question, words of its answer in the first state, and words of its answer in the second.
 QUESTIONS = (
-    ("How much did 18F grow?", "grown 10x in the last 18 months", "grew 10x in the following 18 months"),
-    ("How do I refer to people in the code of conduct?", "their chosen pronouns", "their stated pronouns"),
+    ("In how many months did we grow 10x?", "grown 10x in the last 18 months", "grew 10x in the following 18 months"),
+    ("Say names correctly and refer to people by which pronouns?", "their chosen pronouns", "their stated pronouns"),
     ("Which Tock line is for work on 18F hiring?", "18F Hiring - 1241", "18F Hiring / Onboarding - 1241"),
     (
         "What happens once I have generated an SF-182?",
@@ -47,7 +47,7 @@ QUESTIONS = (
         "enter the routing approval queue",
     ),
     (
-        "Until when is a job at 18F open?",
+        "Which Director or Chief of Projects Detail at 18F is open until August?",
         "Chief of Projects Detail - open Tuesday May 18",
         "18F Director - open Monday, July 2, 2021",
     ),
