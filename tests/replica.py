@@ -52,8 +52,8 @@ def put_clocks_wrong(folder: Path, number: int) -> None:
     def now(session):
         return db.now(session) + shift_in(folder / "clock")
 
-    indexing.tables.datetime = Shifted
-    runs.now = schedules.now = now
+    indexing.tables.datetime = Shifted  # type: ignore[attr-defined]
+    runs.now = schedules.now = now  # type: ignore[attr-defined]
 
 
 def replica(database_url: str, folder: Path, number: int) -> None:

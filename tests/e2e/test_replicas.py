@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text, update
@@ -45,13 +46,15 @@ class Replicas:
         self.clock(0.0)
         command = [sys.executable, "-m", "tests.replica", database, str(folder), str(LEASE_S)]
         self.parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.input: Any = self.parent.stdin
+        self.output: Any = self.parent.stdout
         self.ids = {}
 
     def start(self, number):
         (self.folder / f"clock-{number}").write_text(str(self.chance.choice((0, HOUR, -HOUR, DAY, -DAY))))
-        self.parent.stdin.write(f"{number}\n")
-        self.parent.stdin.flush()
-        self.ids[number] = int(self.parent.stdout.readline())
+        self.input.write(f"{number}\n")
+        self.input.flush()
+        self.ids[number] = int(self.output.readline())
 
     def clock(self, shift):
         """Let the database's clock, which all three see, be wrong by so many seconds."""
@@ -92,9 +95,9 @@ class Replicas:
     def __exit__(self, *_):
         for number in self.ids:
             self.send(number, signal.SIGKILL)
-        self.parent.stdin.close()
+        self.input.close()
         self.parent.wait()
-        self.parent.stdout.close()
+        self.output.close()
 
 
 def is_writable(catalog):
@@ -129,7 +132,7 @@ def test_each_moment_has_one_effect_whoever_is_killed_or_stopped_and_whatever_th
             folders[source.id] = folder
         session.execute(update(SCHEDULE).values(next_at=BEGIN + timedelta(days=1)))
     watch_overlaps(catalog)
-    written = {source_id: [] for source_id in folders}
+    written: dict[int, list[str]] = {source_id: [] for source_id in folders}
     done = {"kills": 0, "stops": 0, "jumps": 0}
 
     with Replicas(catalog_url, tmp_path, chance) as replicas:
@@ -193,7 +196,7 @@ def good_runs(catalog):
 def effects(catalog):
     """Return, for each source, the contents that its document got, in order: a stale or second write would be seen."""
     query = select(DOCUMENT.c.source_id, CHANGE.c.content_hash).join(DOCUMENT, DOCUMENT.c.id == CHANGE.c.document_id)
-    found = {}
+    found: dict[int, list[str]] = {}
     with catalog.reading() as session:
         for source_id, content_hash in session.execute(query.where(CHANGE.c.kind == "put").order_by(CHANGE.c.seq)):
             found.setdefault(source_id, []).append(content_hash)

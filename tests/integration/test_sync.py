@@ -273,7 +273,8 @@ def test_another_failure_leaves_the_mark_of_a_source_that_asks(twenty):
 
 def asks(world):
     with world.catalog.reading() as session:
-        return store.source_named(session, "docs").asks
+        found = store.source_named(session, "docs")
+        return found and found.asks
 
 
 # --- failures -------------------------------------------------------------------------------------------------
