@@ -24,9 +24,9 @@ SourceId = Annotated[int, Path(ge=1, lt=2**63)]
 def list_schedules(parts: PartsHere, who: MayRead) -> SchedulesOut:
     """Return the schedules of the sources that the asker may read, the next run first."""
     with reading_as(parts, who) as (session, scope):
-        names = {source.id: source.name for source in store.visible_sources(session, scope)}
-        found = [s for s in schedules.schedules(session).values() if s.source_id in names]
-    return SchedulesOut(schedules=tuple(ScheduleOut.of(s, names[s.source_id]) for s in found))
+        known = {source.id: source for source in store.visible_sources(session, scope)}
+        found = [s for s in schedules.schedules(session).values() if s.source_id in known]
+    return SchedulesOut(schedules=tuple(ScheduleOut.of(s, known[s.source_id]) for s in found))
 
 
 @router.put(
@@ -42,7 +42,7 @@ def set_schedule(source_id: SourceId, body: ScheduleIn, parts: PartsHere, who: M
     with parts.catalog.transaction() as session:
         made = schedules.set_schedule(session, source.id, timing, paused=body.paused)
         audit.record(session, who.id, "source.schedule", source.id)
-    return ScheduleOut.of(made, source.name)
+    return ScheduleOut.of(made, source)
 
 
 @router.delete(

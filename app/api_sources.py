@@ -18,6 +18,8 @@ from app.ingest import Synchronizations, indexing_of
 from app.places import add_source
 from app.stream import EVENT_SCHEMA, EventStream, sse
 from app.wire_sources import (
+    DeletionOut,
+    DeletionsOut,
     FailureOut,
     FailuresOut,
     PlanOut,
@@ -29,7 +31,7 @@ from app.wire_sources import (
     SourcesOut,
     SyncIn,
 )
-from indexing import runs, store, triggers
+from indexing import deletions, runs, store, triggers
 from indexing.errors import RunInProgress
 from indexing.plan import visible_plan
 from indexing.runs_live import is_lost
@@ -236,6 +238,15 @@ def list_failures(parts: PartsHere, who: MayRead, source_id: SourceFilter = None
     with reading_as(parts, who) as (session, scope):
         found = runs.visible_failures(session, scope, source_id=source_id)
         return FailuresOut(failures=tuple(FailureOut.of(f) for f in found))
+
+
+@router.get("/deletions", operation_id="list_deletions", tags=["sources"], summary="List receipts of deletions")
+def list_deletions(parts: PartsHere, who: MayOperate, limit: Limit = 50) -> DeletionsOut:
+    """Return when documents were deleted from the answers, and when their bytes were gone; of sources one may read."""
+    with reading_as(parts, who) as (session, scope):
+        seen = {source.id for source in store.visible_sources(session, scope)}
+        found = [each for each in deletions.receipts(session, limit) if each.source_id in seen]
+    return DeletionsOut(deletions=tuple(DeletionOut.model_validate(each) for each in found), remains=deletions.BEYOND)
 
 
 def run_with_id(parts: Parts, who: Principal, run_id: int) -> RunOut:

@@ -96,3 +96,25 @@ def apply_retention(as_json: Json = False) -> None:
         print_json(done)
         return
     say(f"{done.answers} answers, {done.audit_lines} lines of the audit log and {done.runs} runs were deleted.")
+    say(f"{done.receipts} deleted documents are gone from the files of this host too.")
+
+
+def list_deletions(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most receipts to list.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """List receipts of deleted documents: when each left the answers, and when its bytes were gone from this host."""
+    from app.cli_show import print_json, say, table
+    from indexing import deletions
+
+    with open_catalog_only() as catalog, catalog.reading() as session:
+        found = deletions.receipts(session, limit)
+    if as_json:
+        print_json({"deletions": [{"state": one.state, "receipt": one} for one in found], "remains": deletions.BEYOND})
+        return
+    rows = [(one.document_id, one.source, one.uri_hash[:16], one.left_at, one.state, one.gone_at) for one in found]
+    table(("document", "source", "sha256 of its name", "left answers", "state", "bytes gone"), rows, empty="None yet.")
+    if any(one.gone_at is None for one in found):
+        say("`metier retention apply` takes away what is left; a server does so daily.")
+    for line in deletions.BEYOND:
+        say(line)

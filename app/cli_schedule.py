@@ -31,9 +31,15 @@ def list_schedules(as_json: Annotated[bool, typer.Option("--json", help="Print J
     with open_catalog_only() as catalog, catalog.reading() as session:
         found = list(schedules.schedules(session).values())
         names = {source.id: source.name for source in store.sources(session)}
+        asks = {source.id: source.asks for source in store.sources(session)}
         last = {s.source_id: next(iter(runs.runs(session, s.source_id, limit=1)), None) for s in found}
     if as_json:
-        print_json([{"source": names[s.source_id], "schedule": s, "last_run": last[s.source_id]} for s in found])
+        print_json(
+            [
+                {"source": names[s.source_id], "schedule": s, "last_run": last[s.source_id], "asks": asks[s.source_id]}
+                for s in found
+            ]
+        )
         return
     rows = [
         (
@@ -41,7 +47,11 @@ def list_schedules(as_json: Annotated[bool, typer.Option("--json", help="Print J
             s.timing.cron,
             s.timing.timezone,
             "paused" if s.paused else f"{s.next_at:%Y-%m-%d %H:%M} UTC",
-            f"{run.state}, {run.started_at:%Y-%m-%d %H:%M} UTC" if run else "never run",
+            "ASKS: `metier sources list` says what"
+            if asks[s.source_id]
+            else f"{run.state}, {run.started_at:%Y-%m-%d %H:%M} UTC"
+            if run
+            else "never run",
         )
         for s in found
         for run in (last[s.source_id],)

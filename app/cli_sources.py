@@ -11,6 +11,7 @@ from app.cli_open import load_settings, local_scope, open_catalog_only
 
 if TYPE_CHECKING:
     from indexing.documents import SourceRecord
+    from indexing.run_records import RunRecord
 
 sources = typer.Typer(help="Places that documents come from.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -43,6 +44,7 @@ def list_sources(as_json: Json = False) -> None:
                     "last_run": last[s.id],
                     "permissions_synced_at": s.acl_synced_at,
                     "permissions_max_age_minutes": s.acl_max_age_minutes,
+                    "asks": s.asks,
                     "hidden": is_stale(s.acl_synced_at, s.acl_max_age_minutes),
                 }
                 for s in found
@@ -50,12 +52,18 @@ def list_sources(as_json: Json = False) -> None:
         )
         return
     rows = [
-        (s.name, s.kind, s.location, counts[s.id].documents, run.state if run else "never run", _permissions(s))
+        (s.name, s.kind, s.location, counts[s.id].documents, _last_run(s, run), _permissions(s))
         for s in found
         for run in (last[s.id],)
     ]
     columns = ("name", "kind", "location", "documents", "last run", "permissions")
     table(columns, rows, empty="No sources yet. Add one with `metier sources add NAME FOLDER`.")
+
+
+def _last_run(source: SourceRecord, run: RunRecord | None) -> str:
+    if source.asks:
+        return f"ASKS: {source.asks}"
+    return run.state if run else "never run"
 
 
 def _permissions(source: SourceRecord) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from app.parts import Parts
     from indexing.db import Catalog
-    from indexing.documents import SourceRecord, SyncPlan, SyncReport
+    from indexing.documents import FailureRecord, SourceRecord, SyncPlan, SyncReport
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 Name = Annotated[str | None, typer.Argument(help="Name of a source; all sources when absent.")]
@@ -60,6 +60,7 @@ def _show_plan(planned: SyncPlan) -> None:
     kinds = (
         ("new", planned.new),
         ("changed", planned.changed),
+        ("stale", planned.stale),
         ("gone", planned.gone),
         ("retried", planned.retried),
     )
@@ -235,5 +236,35 @@ def list_failures(name: Name = None, as_json: Json = False) -> None:
     if as_json:
         print_json(found)
         return
-    rows = [(f.source, f.failure.uri, f.failure.stage, f.failure.reason, f.failure.remedy) for f in found]
-    table(("source", "document", "stage", "reason", "what to do"), rows, empty="Every document could be read.")
+    rows = [(f.source, f.failure.uri, f.failure.stage, _next_try(f), f.failure.reason, f.failure.remedy) for f in found]
+    columns = ("source", "document", "stage", "next", "reason", "what to do")
+    table(columns, rows, empty="Every document could be read.")
+
+
+def _next_try(record: FailureRecord) -> str:
+    from indexing.compare import is_parked
+
+    times = f"{record.attempts} attempt{'' if record.attempts == 1 else 's'}"
+    parked = is_parked(record.failure.stage, record.failure.error, record.attempts)
+    return f"parked after {times}" if parked else f"tried again; {times} so far"
+
+
+def retry(
+    name: Annotated[str, typer.Argument(help="The source.")],
+    uri: Annotated[
+        str | None, typer.Argument(help="One document as `metier failures` names it; all if absent.")
+    ] = None,
+) -> None:
+    """Let the next run try documents again that could not be read, also those that are parked."""
+    from app.cli_show import remark
+    from app.errors import NotFound
+    from app.places import source_named
+    from indexing import runs
+
+    with open_catalog_only() as catalog:
+        source = source_named(catalog, name)
+        with catalog.transaction() as session:
+            count = runs.retry_failures(session, source.id, uri)
+    if count == 0:
+        raise NotFound("There is no such failure.", remedy=f"`metier failures {name}` lists them.")
+    remark(f"The next run of {name} tries {count} again.")

@@ -17,6 +17,7 @@ from sqlalchemy import delete, select
 from app import audit
 from app.tables import AnswerRow
 from indexing import runs_history, targets
+from indexing.compaction import compact
 from indexing.errors import CatalogError
 from indexing.tables import utc_now
 
@@ -48,6 +49,7 @@ class Forgotten:
     audit_lines: int
     runs: int
     scrubbed: bool  # the bytes are gone from the database's files too
+    receipts: int  # of deleted documents of which nothing is left on this host since
 
 
 def forget_answers(session: Session, before: datetime) -> int:
@@ -77,7 +79,9 @@ def apply(catalog: Catalog, settings: AppSettings, now: datetime | None = None) 
                 lines = audit.forget(session, before)
     with catalog.transaction() as session:
         targets.forget(session, now - targets.KEPT)
-    return Forgotten(answers, lines, _forget_runs(catalog, now - timedelta(days=RUNS_KEPT_DAYS)), catalog.scrub())
+    forgotten = _forget_runs(catalog, now - timedelta(days=RUNS_KEPT_DAYS))
+    compacted = compact(catalog, settings.cache_dir)
+    return Forgotten(answers, lines, forgotten, compacted.scrubbed, compacted.receipts)
 
 
 def _forget_runs(catalog: Catalog, before: datetime) -> int:

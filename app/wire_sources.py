@@ -9,6 +9,7 @@ from pydantic import Field
 
 from app.places import NewSource
 from app.wire import Name, Text, Wire, example
+from indexing.compare import is_parked
 from indexing.store_lists import is_stale
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _SOURCE = {
     "secret": None,
     "permissions_synced_at": "2026-03-02T09:00:00Z",
     "hidden": False,
+    "asks": None,
 }
 _DOCUMENT = {
     "id": 17,
@@ -81,6 +83,10 @@ class SourceOut(Wire):
         False, description="Its permissions are too old: until the next run nobody reads its documents."
     )
 
+    asks: str | None = Field(
+        None, description="Why its last listing deleted nothing: sync with confirm_deletions, or make it whole again."
+    )
+
     @classmethod
     def of(cls, record: SourceRecord) -> SourceOut:
         """Return the body for *record*."""
@@ -93,6 +99,7 @@ class SourceOut(Wire):
             secret=record.secret,
             permissions_synced_at=record.acl_synced_at,
             hidden=is_stale(record.acl_synced_at, record.acl_max_age_minutes),
+            asks=record.asks,
         )
 
 
@@ -119,6 +126,7 @@ class PlanOut(Wire):
         source="handbook",
         new=["hr/new.md"],
         changed=[],
+        stale=[],
         unchanged=39,
         gone=[],
         retried=[],
@@ -131,6 +139,7 @@ class PlanOut(Wire):
     source: str
     new: tuple[str, ...]
     changed: tuple[str, ...]
+    stale: tuple[str, ...] = Field(description="As they were, but read by an older parser, chunker or model.")
     unchanged: int
     gone: tuple[str, ...]
     retried: tuple[str, ...] = Field(description="Failed before, and tried again.")
@@ -229,6 +238,7 @@ class FailureOut(Wire):
         reason="The file is protected by a password.",
         remedy="Save a copy without the password.",
         attempts=1,
+        parked=True,
         at="2026-03-02T09:01:00Z",
     )
 
@@ -240,6 +250,7 @@ class FailureOut(Wire):
     reason: str
     remedy: str
     attempts: int
+    parked: bool = Field(description="Not tried again while the file and the program that reads it are the same.")
     at: datetime
 
     @classmethod
@@ -255,6 +266,7 @@ class FailureOut(Wire):
             reason=failure.reason,
             remedy=failure.remedy,
             attempts=record.attempts,
+            parked=is_parked(failure.stage, failure.error, record.attempts),
             at=record.at,
         )
 
@@ -263,6 +275,35 @@ class FailuresOut(Wire):
     """Documents that could not be read."""
 
     failures: tuple[FailureOut, ...]
+
+
+class DeletionOut(Wire):
+    """The receipt of one deleted document."""
+
+    model_config = example(
+        document_id=17,
+        source_id=1,
+        source="handbook",
+        uri_hash="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        state="bytes gone",
+        left_at="2026-03-02T09:00:00Z",
+        gone_at="2026-03-03T02:00:00Z",
+    )
+
+    document_id: int
+    source_id: int
+    source: str
+    uri_hash: str = Field(description="sha256 of the document's name, which is not kept.")
+    state: str = Field(description="left answers, or bytes gone.")
+    left_at: datetime = Field(description="When it left the answers.")
+    gone_at: datetime | None = Field(description="When nothing of it was left in this host's files.")
+
+
+class DeletionsOut(Wire):
+    """Receipts, newest first."""
+
+    deletions: tuple[DeletionOut, ...]
+    remains: tuple[str, ...] = Field(description="What a deletion does not reach.")
 
 
 class DocumentOut(Wire):
@@ -335,6 +376,7 @@ class ScheduleOut(Wire):
         paused=False,
         next_at="2026-03-02T05:02:10Z",
         failed_in_row=0,
+        asks=None,
     )
 
     source_id: int
@@ -346,14 +388,15 @@ class ScheduleOut(Wire):
     paused: bool
     next_at: datetime = Field(description="When the next run begins; at once if that has passed.")
     failed_in_row: int = Field(description="Runs that failed since the last good one.")
+    asks: str | None = Field(None, description="Of its source: why nothing is deleted before somebody confirms it.")
 
     @classmethod
-    def of(cls, schedule: Schedule, source: str) -> ScheduleOut:
-        """Return the body for *schedule*, of the source called *source*."""
+    def of(cls, schedule: Schedule, source: SourceRecord) -> ScheduleOut:
+        """Return the body for *schedule*, of *source*."""
         timing = schedule.timing
         return cls(
             source_id=schedule.source_id,
-            source=source,
+            source=source.name,
             cron=timing.cron,
             timezone=timing.timezone,
             jitter_minutes=timing.jitter_s // 60,
@@ -361,6 +404,7 @@ class ScheduleOut(Wire):
             paused=schedule.paused,
             next_at=schedule.next_at,
             failed_in_row=schedule.failed_in_row,
+            asks=source.asks,
         )
 
 

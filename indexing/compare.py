@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from indexing.settings import IndexingSettings
 
 MAX_ATTEMPTS = 3
-#: A listing of a source with fewer documents may lose any share of them.
+#: A listing of a source with fewer documents may lose any share of them, as long as something is listed.
 SHRINK_AT_LEAST = 10
 _VERDICTS = frozenset(cls.__name__ for cls in (EmptyDocument, EncryptedDocument, UnsupportedFormat, ParserMissing))
 _PROGRAMS = ("tesseract", "soffice", "libreoffice")
@@ -125,9 +125,14 @@ def compare(
 
 def is_settled(failure: KnownFailure, pipeline: Pipeline) -> bool:
     """Say whether trying the same bytes again is pointless."""
-    if failure.pipeline != pipeline.failures or failure.stage in {"fetch", "list"}:
+    return failure.pipeline == pipeline.failures and is_parked(failure.stage, failure.error, failure.attempts)
+
+
+def is_parked(stage: str, error: str, attempts: int) -> bool:
+    """Say whether a failure is not tried again while the file and the pipeline stay as they are."""
+    if stage in {"fetch", "list"} or attempts == 0:  # 0: somebody asked for another try
         return False
-    return failure.error in _VERDICTS or failure.attempts >= MAX_ATTEMPTS
+    return error in _VERDICTS or attempts >= MAX_ATTEMPTS
 
 
 def root_uri(uri: str) -> str:
@@ -141,8 +146,13 @@ def rename_candidates(work: Work) -> tuple[Task, ...]:
     return tuple(task for task in work.tasks if task.known is None and task.item.size_bytes in sizes)
 
 
-def refuse_shrunk(gone: int, total: int, shrink_limit: float) -> None:
-    """Raise SourceShrunk when *gone* of *total* documents, renamed ones not counted, are implausibly many."""
+def refuse_shrunk(gone: int, total: int, shrink_limit: float, listed: int) -> None:
+    """Raise SourceShrunk when *gone* of *total* documents, renamed ones not counted, are implausibly many.
+
+    When nothing is *listed* any more, one document is too many.
+    """
+    if gone and not listed:
+        raise SourceShrunk(f"All {total} documents are missing from the source. Nothing was changed.")
     if total >= SHRINK_AT_LEAST and gone > shrink_limit * total:
         raise SourceShrunk(
             f"{gone} of {total} documents are missing from the source, more than the share of {shrink_limit:g} "

@@ -78,6 +78,7 @@ class SourceRecord:
     acl_max_age_minutes: int | None = None  # lists that are older hide its documents; None and 0: never
     options: Mapping[str, str] = field(default_factory=dict)  # what the kind of source may be told, no secrets
     secret: str | None = None  # the name of what is in a file of secrets (``indexing.secrets``), never the secret
+    asks: str | None = None  # why its last listing deleted nothing, and somebody is to confirm the deletions
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +210,7 @@ class SyncPlan:
     source: str
     new: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()  # as they were, and read by an older parser, chunker or model: read again
     unchanged: int = 0
     gone: tuple[str, ...] = ()
     moved: tuple[str, ...] = ()  # "old uri → new uri"

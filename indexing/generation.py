@@ -199,6 +199,20 @@ def prune(home: Path, keep: int) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def older(home: Path, seq: int) -> list[Path]:
+    """Return what is in *home* of before change *seq*: older generations, and all that were put aside."""
+    aside = list(home.glob(f"{_BAD}*")) if home.is_dir() else []
+    return [path for path in listed(home) if _seq_of(path) < seq] + aside
+
+
+def discard_older(home: Path, seq: int) -> int:
+    """Delete what ``older`` returns, and return how many that were. Whoever searches one of them may go on."""
+    found = older(home, seq)
+    for path in found:
+        shutil.rmtree(path, ignore_errors=True)
+    return len(found)
+
+
 class _OtherModel(GenerationMismatch):
     """The generation belongs to another embedding model, or another analysis of words: it may be wanted again."""
 

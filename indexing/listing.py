@@ -53,6 +53,7 @@ class Part:
     failures: Mapping[str, KnownFailure]
     unchanged: int  # listed as they are stored, and not in ``listing``
     stored: int  # documents of the source before the listing, attachments not counted
+    listed: int  # items so far, those of earlier parts too
     is_last: bool
     checkpoint: str | None = None  # where to go on after this part
 
@@ -64,6 +65,7 @@ class Crawl:
         """Look up what is stored; nothing is listed yet."""
         self._catalog = catalog
         self._source = source
+        self._listed = 0
         with catalog.reading() as session:
             self._stored = _Stored(store.stored_versions(session, record.id), pipeline)
             self._failures = runs.known_failures(session, record.id)
@@ -87,7 +89,7 @@ class Crawl:
         Raises SourceError, after a part with what was listed before that.
         """
         gathered = _Gathered(complete=checkpoint is None)
-        pages = items = 0
+        pages = self._listed = 0
         try:
             for page in self._source.pages(checkpoint):
                 pages += 1
@@ -95,8 +97,8 @@ class Crawl:
                     yield self._part(gathered, last=False)
                     gathered = _Gathered(complete=gathered.complete)
                 gathered.add(page, self._stored, self._failed)
-                items += len(page.items)
-                on_page(items)
+                self._listed += len(page.items)
+                on_page(self._listed)
         except SourceError:
             if checkpoint is not None and not pages:
                 yield from self.parts(most, None, on_page)
@@ -126,6 +128,7 @@ class Crawl:
             self._failures,
             gathered.unchanged,
             self.stored,
+            self._listed,
             last,
             gathered.checkpoint,
         )

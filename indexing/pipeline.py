@@ -21,7 +21,7 @@ import structlog
 from indexing import changelog, runs, runs_history, runs_live, schedules, store, store_candidate
 from indexing.compare import attachments_of, compare, moves, pipeline_of, refuse_shrunk, rename_candidates
 from indexing.documents import Progress
-from indexing.errors import CatalogError, IndexingError
+from indexing.errors import CatalogError, IndexingError, SourceShrunk
 from indexing.exclusive import exclusive_run
 from indexing.item_lists import take_lists, with_lists
 from indexing.listing import PART_ITEMS, Crawl
@@ -126,18 +126,20 @@ def sync_source(
         gate = None if force or source.kind == "push" else indexing.gate
         run = _Run(indexing, source, held, workdir, tally, live, gate)
         error: str | None = "The program was stopped, or failed in an unexpected way."
+        asks: str | None = None
         try:
             with contextlib.suppress(Cancelled), live.heard():
                 _sync(run, confirm_deletions=confirm_deletions)
             error = None
         except IndexingError as exc:
             error = str(exc)
+            asks = error if isinstance(exc, SourceShrunk) else None
         finally:
             state = "failed" if error else "cancelled" if live.cancel.is_set() else "succeeded"
             if tally.held and not error:
                 state, error = runs.HELD, _CLOSED.format(held)
             report = tally.report(state, error)
-            _finish(indexing.catalog, source.id, report)
+            _finish(indexing.catalog, source.id, report, asks)
     return report
 
 
@@ -239,7 +241,7 @@ def _sync_part(run: _Run, flow: _Flow, part: Part) -> None:
     origins = {document.id for document, _ in moved}
     gone = [document for document in work.gone if document.id not in origins]
     if not flow.confirm_deletions:
-        refuse_shrunk(len(gone), part.stored, indexing.settings.shrink_limit)
+        refuse_shrunk(len(gone), part.stored, indexing.settings.shrink_limit, part.listed)
     _move_and_delete(run, part, work, moved, gone, writer)
 
     failed = {uri: failures[uri].content_hash for uri in work.parked}
@@ -343,14 +345,16 @@ def _write_batch(run: _Run, writer: Writer, batch: Sequence[Prepared]) -> None:
     run.live.enter("read")
 
 
-def _finish(catalog: Catalog, source_id: int, report: SyncReport) -> None:
+def _finish(catalog: Catalog, source_id: int, report: SyncReport, asks: str | None) -> None:
     """Store the report. When even that fails the row stays "running", and the next run on this machine closes it."""
     for attempt in range(_FINISH_ATTEMPTS):
         try:
             with catalog.transaction() as session:
-                runs.finish_run(session, report)
-                if not runs_live.cancel_asked(session, report.run_id):  # else somebody wants no other try so soon
-                    schedules.settle(session, source_id, succeeded=report.state == "succeeded")
+                changelog.lock(session)
+                # Whoever cancelled it wants no other try so soon; and what is held would be held again.
+                if runs.finish_run(session, report) and not runs_live.cancel_asked(session, report.run_id):
+                    well = report.state in {"succeeded", runs.HELD}
+                    schedules.settle(session, source_id, succeeded=well, asks=asks)
         except CatalogError as exc:
             _log.warning(
                 "The report of a run was not stored.", action="run_not_stored", run=report.run_id, why=str(exc)

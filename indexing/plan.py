@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from indexing.documents import KnownDocument, KnownFailure, Listing, Scope, SourceRecord
     from indexing.pipeline import Indexing
 
+REASONS = ("new", "changed", "stale", "retried")
+
 
 def visible_plan(indexing: Indexing, source: SourceRecord, scope: Scope) -> SyncPlan:
     """Return ``plan_source`` of the documents that the scope may read, as if there were no others."""
@@ -49,8 +51,7 @@ def _plan(indexing: Indexing, source: SourceRecord, scope: Scope | None) -> Sync
     if scope is not None:
         listing, known, failures = _shown(indexing, scope, listing, known, failures)
     work = compare(listing, known, failures, pipeline)
-    by_reason = {reason: [t for t in work.tasks if t.reason == reason] for reason in ("new", "changed", "retried")}
-    stale = [task for task in work.tasks if task.reason == "stale"]
+    by_reason = {reason: [t for t in work.tasks if t.reason == reason] for reason in REASONS}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as workdir:
         reader = Reader(opened, indexing.parsers, indexing.settings, pipeline, known, failures, Path(workdir))
         moved = moves(work, list(hashed(reader, rename_candidates(work))), pipeline)
@@ -65,7 +66,9 @@ def _plan(indexing: Indexing, source: SourceRecord, scope: Scope | None) -> Sync
     if not listing.complete:
         problems.append("The listing is incomplete: nothing would be deleted.")
     try:
-        refuse_shrunk(len(gone), part.stored - (_roots(part.known) - _roots(known)), indexing.settings.shrink_limit)
+        stored = part.stored - (_roots(part.known) - _roots(known))
+        listed = part.unchanged + len(listing.items)
+        refuse_shrunk(len(gone), stored, indexing.settings.shrink_limit, listed)
     except SourceShrunk as exc:
         problems.append(str(exc))
     to_read = [t for t in work.tasks if t.item.uri not in arrived | touched]
@@ -73,7 +76,8 @@ def _plan(indexing: Indexing, source: SourceRecord, scope: Scope | None) -> Sync
     return SyncPlan(
         source=source.name,
         new=tuple(task.item.uri for task in by_reason["new"] if task.item.uri not in arrived),
-        changed=tuple(task.item.uri for task in (*by_reason["changed"], *stale) if task.item.uri not in touched),
+        changed=tuple(task.item.uri for task in by_reason["changed"] if task.item.uri not in touched),
+        stale=tuple(task.item.uri for task in by_reason["stale"]),
         unchanged=part.unchanged + work.unchanged + len(touched),
         gone=tuple(document.uri for document in gone),
         moved=tuple(f"{document.uri} → {raw.uri}" for document, raw in moved),

@@ -64,6 +64,12 @@ def start_run(session: Session, source_id: int, *, due_at: datetime | None = Non
     return int(session.execute(insert(RUN).values(row).returning(RUN.c.id)).scalar_one())
 
 
+def last_due(session: Session, source_id: int, until: datetime) -> datetime | None:
+    """Return the latest moment, not after *until*, at which a run of the source was due; None when none was."""
+    latest = select(RUN.c.due_at).where(RUN.c.source_id == source_id, RUN.c.due_at <= until)
+    return session.execute(latest.order_by(RUN.c.due_at.desc()).limit(1)).scalar_one_or_none()
+
+
 def hold(session: Session, run_id: int) -> None:
     """Give a sign of life of the run, and make sure that what this transaction writes is still its to write.
 
@@ -81,19 +87,21 @@ def update_run(session: Session, run_id: int, report: Mapping[str, Any]) -> None
     session.execute(update(RUN).where(RUN.c.id == run_id).values(report=dict(report)))
 
 
-def finish_run(session: Session, report: SyncReport) -> None:
-    """Store the run's final state and report; nothing happens when another run has taken over."""
+def finish_run(session: Session, report: SyncReport) -> bool:
+    """Store the run's final state and report; return False, with nothing stored, when another run has taken over."""
     changelog.lock(session)
     values = {"state": report.state, "finished_at": now(session), "report": asdict(report), "error": report.error}
-    _end(session, report.run_id, values, whole=report.state != "cancelled")
+    return _end(session, report.run_id, values, whole=report.state != "cancelled")
 
 
-def _end(session: Session, run_id: int, values: Mapping[str, Any], *, whole: bool) -> None:
-    """End the run if it goes on. What follows from that is written in the same transaction."""
+def _end(session: Session, run_id: int, values: Mapping[str, Any], *, whole: bool) -> bool:
+    """Return whether the run went on; it has ended now. What follows from that is written in the same transaction."""
     ended = update(RUN).where(RUN.c.id == run_id, RUN.c.state == RUNNING).values(**values).returning(RUN.c.id)
-    if session.execute(ended).one_or_none() is not None:
-        triggers.run_ended(session, run_id, whole=whole)
-        notices.run_ended(session, run_id)
+    if session.execute(ended).one_or_none() is None:
+        return False
+    triggers.run_ended(session, run_id, whole=whole)
+    notices.run_ended(session, run_id)
+    return True
 
 
 def held_sources(session: Session, scope: Scope) -> list[str]:
@@ -137,11 +145,15 @@ def fail_run(session: Session, run_id: int) -> None:
 
 
 def going_on(session: Session, source_id: int | None = None) -> list[Going]:
-    """Return the runs that go on by the record, of one source or of all, oldest first."""
+    """Return the runs that go on by the record, of one source or of all, oldest first.
+
+    A sign of life from the future is none: the clock was put back, and who lives gives another one soon.
+    """
     query = select(RUN.c.id, RUN.c.source_id, RUN.c.beat_at).where(RUN.c.state == RUNNING).order_by(RUN.c.id)
     query = query if source_id is None else query.where(RUN.c.source_id == source_id)
-    latest = now(session) - timedelta(seconds=LEASE_S)
-    return [Going(r.id, r.source_id, r.beat_at is not None and r.beat_at > latest) for r in session.execute(query)]
+    moment, lease = now(session), timedelta(seconds=LEASE_S)
+    rows = session.execute(query)
+    return [Going(r.id, r.source_id, r.beat_at is not None and abs(moment - r.beat_at) < lease) for r in rows]
 
 
 def _run_query() -> Any:
@@ -238,6 +250,14 @@ def set_failure_list(session: Session, source_id: int, uri: str, own_acl_id: int
 def clear_failure(session: Session, source_id: int, uri: str) -> None:
     """Forget the failure of an item that could be read, or is gone; nothing happens when there was none."""
     session.execute(delete(FAILURE).where(FAILURE.c.source_id == source_id, FAILURE.c.uri == uri))
+
+
+def retry_failures(session: Session, source_id: int, uri: str | None = None) -> int:
+    """Let the next run try failed items again as if for the first time, one or all; return how many there are."""
+    wanted = FAILURE.c.source_id == source_id
+    wanted = wanted if uri is None else wanted & (FAILURE.c.uri == uri)
+    again = update(FAILURE).where(wanted).values(pipeline="", attempts=0)
+    return len(session.execute(again.returning(FAILURE.c.id)).all())
 
 
 def known_failures(session: Session, source_id: int) -> dict[str, KnownFailure]:

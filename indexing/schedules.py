@@ -3,7 +3,7 @@
 A schedule holds the moment of its next run. Whoever comes first after that moment, among all replicas, starts the run
 and moves the moment on, in one transaction: so a moment leads to one run. What was missed happens once. While a run of
 the source goes on the moment stays, and the next run follows it. A run that failed is tried again soon, then less soon,
-and after RETRIES in a row at its ordinary times only.
+and after RETRIES in a row at its ordinary times only. A clock that is put back repeats no moment.
 
 Runs that were asked for (``indexing/triggers.py``) begin here too. A person's begins whatever the schedule says; one by
 a hook waits while the schedule is paused, or while its quiet hours last.
@@ -33,9 +33,12 @@ if TYPE_CHECKING:
     from indexing.documents import SourceRecord
 
 SCHEDULE = Table.metadata.tables["schedule"]
+SOURCE = Table.metadata.tables["source"]
 
 RETRIES = 5
 FIRST_RETRY = timedelta(minutes=1)
+#: A moment that a run was due at is not met again when the clock is put back by so much; by more, it was wrong before.
+PUT_BACK = timedelta(days=2)
 _MOST_JITTER_S = 86_400
 _QUIET = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 
@@ -167,7 +170,8 @@ def claim_due(session: Session) -> list[Claim]:
             continue
         run_id = runs.start_run(session, schedule.source_id, due_at=schedule.next_at)
         triggers.take(session, schedule.source_id)
-        _put_off(session, schedule.source_id, next_run(schedule.timing, moment, schedule.source_id))
+        last = runs.last_due(session, schedule.source_id, moment + PUT_BACK) or moment
+        _put_off(session, schedule.source_id, next_run(schedule.timing, max(moment, last), schedule.source_id))
         claims.append(Claim(known[schedule.source_id], run_id))
     for wanted in _wanted(session, moment):
         if wanted.source_id not in busy:
@@ -191,14 +195,20 @@ def _wanted(session: Session, moment: datetime) -> list[triggers.Wanted]:
     return [each for each in wanted if not held_back(each)]
 
 
-def settle(session: Session, source_id: int, *, succeeded: bool) -> None:
-    """Note how a run of the source ended: one that failed is tried again before its next ordinary time."""
+def settle(session: Session, source_id: int, *, succeeded: bool, asks: str | None = None) -> None:
+    """Note how a run of the source ended: one that failed is tried again before its next ordinary time.
+
+    *asks* is why it deleted nothing and asks for a confirmation: the source is marked until a run succeeds, and tried
+    again at its ordinary times only, to see whether the listing is whole again.
+    """
+    if succeeded or asks is not None:
+        session.execute(update(SOURCE).where(SOURCE.c.id == source_id).values(asks=asks))
     found = schedules(session).get(source_id)
     if found is None:
         return
     failed = 0 if succeeded else found.failed_in_row + 1
     session.execute(update(SCHEDULE).where(SCHEDULE.c.source_id == source_id).values(failed_in_row=failed))
-    if 0 < failed <= RETRIES:
+    if 0 < failed <= RETRIES and asks is None:
         again = _after_quiet(found.timing, now(session) + FIRST_RETRY * 2 ** (failed - 1))
         _put_off(session, source_id, min(found.next_at, again))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import delete, func, insert, select, update
 
-from indexing import changelog
+from indexing import changelog, deletions
 from indexing.db import among
 from indexing.documents import Item, KnownDocument, OriginalContent, SourceRecord
 from indexing.errors import CatalogError
@@ -304,8 +304,10 @@ def delete_documents(session: Session, ids: Collection[int]) -> int:
     found = set(session.execute(select(DOCUMENT.c.id).where(wanted)).scalars())
     gone = sorted(found | set(_descendants(session, found)))
     if gone:
+        receipts = deletions.wanted(session, gone)
         session.execute(delete(DOCUMENT).where(among(session, DOCUMENT.c.id, gone)))  # chunks go by cascade
-        changelog.append_all(session, changelog.DELETE, [(document_id, "") for document_id in gone])
+        last = changelog.append_all(session, changelog.DELETE, [(document_id, "") for document_id in gone])
+        deletions.keep(session, receipts, last)
     return len(gone)
 
 

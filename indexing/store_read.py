@@ -31,7 +31,7 @@ DOCUMENT = Table.metadata.tables["document"]
 CHUNK = Table.metadata.tables["chunk"]
 
 #: The fields of a SourceRecord, in order.
-SOURCE_COLUMNS = (
+SOURCE_COLUMNS: tuple[Any, ...] = (
     SOURCE.c.id,
     SOURCE.c.name,
     SOURCE.c.kind,
@@ -41,6 +41,7 @@ SOURCE_COLUMNS = (
     SOURCE.c.acl_max_age_minutes,
     SOURCE.c.options,
     SOURCE.c.secret,
+    SOURCE.c.asks,
 )
 
 

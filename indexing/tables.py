@@ -175,6 +175,7 @@ class SourceRow(Table):
     checkpoint: Mapped[str | None]  # how far a listing came that did not come to its end: indexing.listing
     #: Of a hidden twin, which holds what waits at the gate: the source that it is for (indexing.store_candidate).
     candidate_of: Mapped[int | None] = mapped_column(ForeignKey("source.id", ondelete="CASCADE"), unique=True)
+    asks: Mapped[str | None]  # why a listing deleted nothing, until that is confirmed or it is whole again
 
 
 class DocumentRow(Table):
@@ -316,6 +317,25 @@ class ScheduleRow(Table):
     next_at: Mapped[datetime] = mapped_column(index=True)
     failed_in_row: Mapped[int] = mapped_column(Integer, default=0)
     set_at: Mapped[datetime | None]  # when it was made, or resumed; None: before this was kept
+
+
+class DeletionRow(Table):
+    """A receipt: a document left the answers, and when no file of this program held its bytes any more.
+
+    It has no key to its source, which may be gone too.
+    """
+
+    __tablename__ = "deletion"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    document_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    source_id: Mapped[int] = mapped_column(BigInteger)
+    source: Mapped[str] = mapped_column(String(100))  # its name then
+    uri_hash: Mapped[str] = mapped_column(String(64))  # sha256
+    seq: Mapped[int] = mapped_column(BigInteger)  # of the change log: an older index may still hold it
+    left_at: Mapped[datetime]  # the answers
+    gone_at: Mapped[datetime | None]  # the bytes, of this host
 
 
 class FailureRow(Table):

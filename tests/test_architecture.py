@@ -79,6 +79,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "indexing.store",
         "indexing.runs",
         "indexing.schedules",
+        "indexing.deletions",
+        "indexing.compaction",
         "indexing.changelog",
         "indexing.principals",
         "indexing.grants",

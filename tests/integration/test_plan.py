@@ -74,9 +74,9 @@ def test_a_missing_source_cannot_be_planned(world):
         plan_source(world.indexing, world.source)
 
 
-def test_documents_of_an_older_pipeline_are_planned_as_changed(world, settings):
+def test_documents_of_an_older_pipeline_are_planned_as_stale_and_not_as_changed(world, settings):
     world.settings = settings(chunk_tokens=64)
     world.parsers.answers["bad.txt"] = UnsupportedFormat("no")
 
     plan = plan_source(world.indexing, world.source)
-    assert (len(plan.changed), set(plan.retried)) == (12, {"bad.txt", "bad2.txt"})
+    assert (len(plan.stale), plan.changed, set(plan.retried)) == (12, (), {"bad.txt", "bad2.txt"})

@@ -130,6 +130,36 @@ def test_a_failed_run_is_tried_again_later_and_later_and_then_at_its_ordinary_ti
     assert last.failed_in_row == schedules.RETRIES + 1
 
 
+def test_a_source_that_asks_is_not_tried_again_before_its_ordinary_time(world):
+    world.files.write("a.txt", "words")
+    world.sync()
+    with world.catalog.transaction() as session:
+        ordinary = schedules.set_schedule(session, world.source.id, DAILY).next_at
+    world.files.remove("a.txt")
+
+    assert world.sync().state == "failed"
+    found = schedule_of(world.catalog, world.source)
+    assert (found.next_at, found.failed_in_row) == (ordinary, 1)
+
+
+def test_the_late_end_of_a_run_that_was_taken_over_is_not_tried_again(world):
+    with world.catalog.transaction() as session:
+        ordinary = schedules.set_schedule(session, world.source.id, DAILY).next_at
+    world.files.write("a.txt", "words")
+
+    def taken_over(path, workdir):
+        with world.catalog.transaction() as session:
+            [going] = runs.going_on(session)
+            runs.fail_run(session, going.id)
+        raise AssertionError("as if the file could not be read")
+
+    world.parsers.answers["a.txt"] = taken_over
+
+    assert world.sync().state == "failed"
+    found = schedule_of(world.catalog, world.source)
+    assert (found.next_at, found.failed_in_row) == (ordinary, 0)
+
+
 def test_a_good_run_ends_the_row_of_failures(catalog, source):
     make_due(catalog, source)
     ended(catalog, source, claimed(catalog)[0].run_id, "failed")
@@ -173,6 +203,37 @@ def test_many_who_look_at_once_begin_it_once(catalog, source):
         ended(catalog, source, found[-1].run_id)
 
     assert len(found) == 10
+
+
+def test_a_clock_that_is_put_back_repeats_no_moment(catalog, source):
+    due = schedule_of(catalog, source).next_at
+    with catalog.transaction() as session:  # as if the clock had said so before it was put back by half a day
+        session.execute(update(SCHEDULE).values(next_at=now(session) - timedelta(seconds=1)))
+        ahead = runs.start_run(session, source.id, due_at=due)
+        runs.fail_run(session, ahead)
+
+    assert len(claimed(catalog)) == 1
+    assert schedule_of(catalog, source).next_at == due + timedelta(days=1)
+
+
+def test_a_clock_that_was_years_ahead_stops_no_schedule(catalog, source):
+    due = schedule_of(catalog, source).next_at
+    with catalog.transaction() as session:
+        runs.fail_run(session, runs.start_run(session, source.id, due_at=due + timedelta(days=730)))
+    make_due(catalog, source)
+
+    assert len(claimed(catalog)) == 1
+    assert schedule_of(catalog, source).next_at == due
+
+
+def test_a_sign_of_life_from_the_future_is_none(catalog, source):
+    with catalog.transaction() as session:
+        run_id = runs.start_run(session, source.id)
+        session.execute(update(RUN).values(beat_at=now(session) + timedelta(days=1)))
+        assert [going.alive for going in runs.going_on(session)] == [False]
+
+        runs.hold(session, run_id)
+        assert [going.alive for going in runs.going_on(session)] == [True]
 
 
 def test_the_schedule_goes_with_its_source(catalog, source):

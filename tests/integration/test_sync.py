@@ -237,12 +237,46 @@ def test_an_implausibly_shrunken_listing_changes_nothing_until_it_is_confirmed(t
     assert (report.state, report.deleted, report.added) == ("succeeded", 11, 1)
 
 
-def test_a_few_documents_may_all_go(world):
+def test_a_few_documents_may_all_go_as_long_as_something_is_listed(world):
+    world.files.write("a.txt", prose(1))
+    world.sync()
+    world.files.remove("a.txt")
+    world.files.write("b.txt", prose(2))
+
+    assert world.sync().deleted == 1
+
+
+def test_an_empty_listing_deletes_nothing_until_it_is_confirmed_or_whole_again(world):
     world.files.write("a.txt", prose(1))
     world.sync()
     world.files.remove("a.txt")
 
-    assert world.sync().deleted == 1
+    assert world.sync().state == "failed"
+    assert "All 1 documents" in asks(world)
+    world.files.write("a.txt", prose(1))
+    assert (world.sync().state, asks(world)) == ("succeeded", None)
+
+    world.files.remove("a.txt")
+    assert world.sync().state == "failed"
+    assert set(world.known()) == {"a.txt"}
+    assert world.sync(confirm_deletions=True).deleted == 1
+    assert asks(world) is None
+
+
+def test_another_failure_leaves_the_mark_of_a_source_that_asks(twenty):
+    for number in range(11):
+        twenty.files.remove(f"d{number:02}.txt")
+    twenty.sync()
+    twenty.files.error = SourceMissing("The folder is not there.")
+
+    assert twenty.sync().state == "failed"
+    assert "11 of 20" in asks(twenty)
+
+
+def asks(world):
+    with world.catalog.reading() as session:
+        found = store.source_named(session, "docs")
+        return found and found.asks
 
 
 # --- failures -------------------------------------------------------------------------------------------------
@@ -605,7 +639,7 @@ def test_attachments_become_documents_that_go_with_their_mail(world):
     assert world.sync().unchanged == 1
     assert set(world.known()) == set(known)
     world.files.remove("m.eml")
-    assert world.sync().deleted == 3
+    assert world.sync(confirm_deletions=True).deleted == 3
     assert world.known() == {}
 
 

@@ -114,9 +114,16 @@ def test_a_document_of_an_older_pipeline_is_read_again_and_not_moved():
 def test_losing_more_than_the_limit_is_refused_above_a_small_number(gone, total, refused):
     if refused:
         with pytest.raises(SourceShrunk, match=f"{gone} of {total}"):
-            refuse_shrunk(gone, total, 0.5)
+            refuse_shrunk(gone, total, 0.5, 1)
     else:
-        refuse_shrunk(gone, total, 0.5)
+        refuse_shrunk(gone, total, 0.5, 1)
+
+
+@pytest.mark.parametrize("total", [1, 9, 100])
+def test_an_empty_listing_of_a_source_that_had_documents_always_asks(total):
+    with pytest.raises(SourceShrunk):
+        refuse_shrunk(total, total, 1.0, 0)
+    refuse_shrunk(0, 0, 1.0, 0)
 
 
 def test_what_changes_chunks_changes_the_pipeline_and_limits_change_only_that_of_failures(settings):
