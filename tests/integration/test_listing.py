@@ -124,9 +124,9 @@ def test_a_checkpoint_that_the_source_does_not_take_any_more_begins_anew(world):
     assert parts[-1].listing.complete
 
 
-def test_a_million_items_that_did_not_change_need_no_memory_each(world):
-    """By default 20,000 of them: METIER_TEST_EXAMPLES=1000 lists a million."""
-    count = EXAMPLES * 1000
+def test_items_that_did_not_change_need_no_memory_each(world):
+    """20,000 of them, or a thousand for each of METIER_TEST_EXAMPLES; counting memory makes it slow."""
+    count = min(EXAMPLES, 200) * 1000
 
     class Long:
         def pages(self, checkpoint):
