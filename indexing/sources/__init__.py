@@ -84,6 +84,7 @@ class Kind:
 BUILT_IN: Mapping[str, str] = {
     "confluence": "indexing.sources.confluence:CONFLUENCE",
     "folder": "indexing.sources.folder:FOLDER",
+    "git": "indexing.sources.git:GIT",
     "http": "indexing.sources.http:HTTP",
     "jira": "indexing.sources.jira:JIRA",
     "push": "indexing.sources.push:PUSH",

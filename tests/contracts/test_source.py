@@ -16,6 +16,7 @@ from indexing.testing import FakeParsers, HashEmbedder, kinds_of, listed
 from tests.sources.confluence import Confluence
 from tests.sources.fake import Fake
 from tests.sources.folder import Folder
+from tests.sources.git import Git
 from tests.sources.http import Http
 from tests.sources.jira import Jira
 from tests.sources.push import Push
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.network
 
 PLACES = [
     Folder,
+    Git,
     Http,
     Push,
     S3,
