@@ -86,6 +86,7 @@ BUILT_IN: Mapping[str, str] = {
     "folder": "indexing.sources.folder:FOLDER",
     "git": "indexing.sources.git:GIT",
     "http": "indexing.sources.http:HTTP",
+    "imap": "indexing.sources.imap:IMAP",
     "jira": "indexing.sources.jira:JIRA",
     "push": "indexing.sources.push:PUSH",
     "s3": "indexing.sources.s3:S3",

@@ -24,6 +24,7 @@ from dulwich.errors import (
     HangupException,
     NotGitRepository,
 )
+from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from indexing.errors import OutboundError, OutboundRefused, SourceError, StorageFull
@@ -75,7 +76,7 @@ class LocalRepository:
         name = f"refs/heads/{self._branch}".encode() if self._branch else b"HEAD"
         with self._turn, self._repository() as repository:
             try:
-                return bytes(repository.refs[name])
+                return bytes(repository.refs[Ref(name)])
             except _DAMAGE as exc:
                 raise _no_branch(str(self._path), self._branch) from exc
 
@@ -141,7 +142,7 @@ class Clone:
             self._throw_away()
             repository = self._repository()
         wanted = f"refs/heads/{self._branch}".encode() if self._branch else b"HEAD"
-        found: list[bytes] = []
+        found: list[Any] = []
 
         def wants(refs: Mapping[Any, Any], depth: int | None = None) -> list[Any]:  # noqa: ARG001 -- the library's
             if refs.get(wanted) is None:
@@ -154,8 +155,8 @@ class Clone:
             client.fetch("", repository, wants, depth=1, ref_prefix=[wanted])
         if found[0] not in repository.object_store:
             raise OutboundError(f"{self._url} did not send the commit that was asked for.")
-        repository.refs[b"refs/heads/fetched"] = found[0]  # type: ignore[index, assignment]  # names are bytes
-        return found[0]
+        repository.refs[Ref(b"refs/heads/fetched")] = found[0]
+        return bytes(found[0])
 
     def _repository(self) -> Repo:
         if self._opened is None:

@@ -18,6 +18,7 @@ from tests.sources.fake import Fake
 from tests.sources.folder import Folder
 from tests.sources.git import Git
 from tests.sources.http import Http
+from tests.sources.imap import Imap
 from tests.sources.jira import Jira
 from tests.sources.push import Push
 from tests.sources.s3 import S3
@@ -31,6 +32,7 @@ PLACES = [
     Folder,
     Git,
     Http,
+    Imap,
     Push,
     S3,
     Sftp,
