@@ -32,6 +32,7 @@ ssl = {ssl}
 {certificates}
 disable_plaintext_auth = no
 auth_mechanisms = plain
+auth_failure_delay = 0
 first_valid_uid = 1
 first_valid_gid = 1
 default_internal_user = nobody
@@ -59,6 +60,9 @@ service imap-login {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   chroot =

@@ -60,7 +60,7 @@ def imap_location(location: str) -> str:
         raise SourceError(f"{text!r} names no user and host.", remedy=_REMEDY)
     if not (user + mailbox).isprintable() or re.search(r"[*%]", mailbox):
         raise SourceError("The user or the mailbox holds a sign that no name has.", remedy=_REMEDY)
-    check_url_text(f"https://{rest.rpartition('@')[2]}")  # the host is spelled in one way only
+    check_url_text(f"https://{rest.partition('@')[2]}")  # the host is spelled in one way only
     check_host(parts.hostname)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     mailbox = "INBOX" if mailbox.upper() == "INBOX" else mailbox

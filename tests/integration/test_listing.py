@@ -135,7 +135,10 @@ def test_a_million_items_that_did_not_change_need_no_memory_each(world):
 
     taken = crawl(world, Long())
     taken._stored = listing._Stored(
-        (store.StoredVersion(n, f"folder/document {n:09}.txt", "v1", _pipeline(world), None) for n in range(count)),
+        (
+            store.StoredVersion(n, f"folder/document {n:09}.txt", "v1", _pipeline(world), None)
+            for n in range(count)
+        ),
         pipeline_of(world.embedder, world.settings),
     )
     tracemalloc.start()
