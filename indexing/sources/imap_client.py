@@ -272,7 +272,7 @@ class _Imap(imaplib.IMAP4):
         self._left -= count
         return count
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: Any) -> None:
         """Send *data*."""
         self.sock.sendall(data)
 

@@ -40,7 +40,7 @@ def server(repository):
 def source(server, tmp_path):
     """Return a function that makes a source of the repository; keyword names replace what is right."""
 
-    def made(branch="", token=TOKEN, limits=None, url="", **told):
+    def made(branch="", token=TOKEN, url="", allowed=(), **told):
         from indexing.sources.git_client import Clone
         from indexing.sources.git_files import GitSource
 
@@ -49,7 +49,7 @@ def source(server, tmp_path):
             url or f"{server.url}/docs.git",
             branch,
             headers=basic("x-access-token", token),
-            outbound=Outbound(parse_allowed(["127.0.0.0/8:" + str(server.port)]), limits or Limits(silent_s=5)),
+            outbound=Outbound(parse_allowed([f"127.0.0.1:{server.port}", *allowed]), Limits(silent_s=5)),
         )
         return GitSource(clone, **({"fresh_s": 0.0} | told))
 
@@ -275,10 +275,10 @@ def test_what_is_no_answer_of_git_is_an_outage(answer, server, source):
 
 def test_the_token_is_not_carried_to_where_a_redirect_leads(repository, server, source):
     with git_server(repository.path.parent) as other:
-        target = f"http://127.0.0.2:{other.port}/docs.git/info/refs?service=git-upload-pack"
+        target = f"http://127.0.0.1:{other.port}/docs.git/info/refs?service=git-upload-pack"
         server.fault = lambda environ: ("302 Found", {"Location": target}, b"")
         with pytest.raises(OutboundRefused):
-            listed(source())
+            listed(source(allowed=[f"127.0.0.1:{other.port}"]))
         assert other.asked == []
 
 
@@ -303,6 +303,20 @@ def test_a_repository_of_this_machine_is_read_where_it_is_and_none_of_its_progra
     assert fetched(opened, item, tmp_path).path.read_bytes() == b"*.txt filter=evil\n"
     assert not (tmp_path / "ran").exists()
     assert not (settings().data_dir / "git").exists()
+
+
+def test_bytes_that_are_not_those_of_their_id_are_no_document(repository, tmp_path):
+    from indexing.sources.git_client import LocalRepository
+    from indexing.sources.git_files import GitSource
+
+    repository.write("a.txt", b"true")
+    right, wrong = (repository.blob(content) for content in (b"true", b"evil"))
+    path = repository.path / "objects" / right[:2] / right[2:]
+    path.chmod(0o600)
+    shutil.copy(repository.path / "objects" / wrong[:2] / wrong[2:], path)
+
+    with pytest.raises(SourceError, match="damaged"):
+        listed(GitSource(LocalRepository(repository.path, "")))
 
 
 def test_a_folder_that_is_no_repository_is_said(tmp_path):

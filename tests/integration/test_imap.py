@@ -160,6 +160,7 @@ def test_only_what_arrived_of_late_is_listed(server, mailbox, source):
     assert [item.uri for item in listing.items] == ["mid:new@x"]
     assert listing.notes == ("1 messages older than 30 days skipped",)
     (first,) = [item for item in listed(source()).items if item.uri == "mid:old@x"]
+    assert first.modified_at is not None
     assert abs(first.modified_at - old) < timedelta(seconds=2)
 
 
@@ -214,14 +215,15 @@ def test_a_mailbox_is_listed_in_batches(server, mailbox, source):
 # --- sizes ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_long_message_is_read_piece_by_piece_or_refused_by_its_size(server, mailbox, source, fetch):
+def test_a_long_message_is_read_piece_by_piece_or_refused_by_its_size(server, mailbox, source, fetch, tmp_path):
     content = mail("a@x", "\r\n".join(os.urandom(30).hex() for _ in range(40_000)))
     server.append(content, mailbox)
     (item,) = listed(source()).items
 
-    assert fetch(source(), item).path.read_bytes() == content
     with pytest.raises(ParseLimit):
         fetch(source(most_bytes=1 << 20), item)
+    assert list(tmp_path.rglob("content")) == []  # no byte of it was asked for
+    assert fetch(source(), item).path.read_bytes() == content
 
 
 # --- signing in ----------------------------------------------------------------------------------------------------
@@ -286,7 +288,7 @@ def scripted(**answers):
         with connection, contextlib.suppress(OSError):
             connection.sendall(told.get("greeting", "* OK x\r\n").encode())
             given = {name: iter(answer) for name, answer in told.items() if isinstance(answer, list)}
-            last = {}
+            last: dict[str, str] = {}
             for line in connection.makefile("rb"):
                 words = line.decode().split()
                 if len(words) < 2:
@@ -343,7 +345,7 @@ def silent(_connection):
 
 def drips(connection):
     with contextlib.suppress(OSError):
-        for _ in range(60):
+        for _ in range(200):
             connection.sendall(b"*")
             time.sleep(0.05)
 
@@ -369,7 +371,7 @@ def test_a_server_that_hangs_or_vanishes_or_has_no_end_is_an_outage(fault):
 
     with pytest.raises(OutboundError):
         scripted_listing(Limits(seconds=1.0, silent_s=0.4), FETCH=fault)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 4
 
 
 @pytest.mark.parametrize(
