@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -288,7 +289,7 @@ def scripted(**answers):
         with connection, contextlib.suppress(OSError):
             connection.sendall(told.get("greeting", "* OK x\r\n").encode())
             given = {name: iter(answer) for name, answer in told.items() if isinstance(answer, list)}
-            last: dict[str, str] = {}
+            last: dict[str, Any] = {}
             for line in connection.makefile("rb"):
                 words = line.decode().split()
                 if len(words) < 2:
