@@ -32,7 +32,8 @@ class Repository:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.git("init", "-q", "--bare", "-b", "main", str(path), inside=False)
+        self.heads = {}  # branch → its newest commit
+        self.git("init", "-q", "--bare", "--template=", "-b", "main", str(path), inside=False)
         self.commit()
 
     def git(self, *arguments, content=b"", inside=True):
@@ -54,17 +55,19 @@ class Repository:
     def write(self, name: str, content: bytes, mode="100644"):
         self.change(f"{mode} {self.blob(content)}\t{name}")
 
+    def drop(self, branch: str):
+        self.git("update-ref", "-d", f"refs/heads/{branch}")
+        del self.heads[branch]
+
     def remove(self, name: str):
         self.change(f"0 {'0' * 40}\t{name}")
 
     def commit(self, branch="main", tree=""):
         tree = tree or self.git("write-tree").decode()
-        before = subprocess.run(
-            ["git", "--git-dir", str(self.path), "rev-parse", "-q", "--verify", f"refs/heads/{branch}"],
-            capture_output=True, check=False, timeout=20,
-        ).stdout.decode().strip()  # fmt: skip
+        before = self.heads.get(branch)
         made = self.git("commit-tree", tree, "-m", "x", *(["-p", before] if before else [])).decode()
         self.git("update-ref", f"refs/heads/{branch}", made)
+        self.heads[branch] = made
         return made
 
 

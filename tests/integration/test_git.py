@@ -104,7 +104,7 @@ def test_a_branch_that_vanished_is_an_error(repository, source):
     repository.commit("old")
     opened = source("old")
     assert uris(opened) == ["a.txt"]
-    repository.git("update-ref", "-d", "refs/heads/old")
+    repository.drop("old")
 
     with pytest.raises(SourceError, match="no branch old"):
         listed(opened)
@@ -114,7 +114,7 @@ def test_history_that_was_rewritten_is_followed(repository, source):
     repository.write("a.txt", b"text")
     opened = source()
     listed(opened)
-    repository.git("update-ref", "-d", "refs/heads/main")
+    repository.drop("main")
     repository.write("b.txt", b"other")
 
     assert uris(opened) == ["a.txt", "b.txt"]
@@ -208,15 +208,6 @@ def test_a_damaged_clone_is_fetched_anew(damage, repository, source, tmp_path):
     assert item.uri == "docs/a.txt"
     assert fetched(opened, item, tmp_path).size_bytes == 5_000
     gc.collect()
-
-
-def test_a_clone_that_vanishes_between_two_questions_is_fetched_anew(repository, source, tmp_path):
-    repository.write("a.txt", b"text")
-    opened = source()
-    listed(opened)
-    shutil.rmtree(tmp_path / "clone")
-
-    assert uris(source()) == ["a.txt"]
 
 
 # --- servers that refuse, hang or lie ------------------------------------------------------------------------------

@@ -371,7 +371,7 @@ def test_a_server_that_hangs_or_vanishes_or_has_no_end_is_an_outage(fault):
     begun = time.monotonic()
 
     with pytest.raises(OutboundError):
-        scripted_listing(Limits(seconds=1.0, silent_s=0.4), FETCH=fault)
+        scripted_listing(Limits(seconds=0.5, silent_s=0.25), FETCH=fault)
     assert time.monotonic() - begun < 4
 
 
