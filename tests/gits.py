@@ -32,7 +32,7 @@ class Repository:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.heads = {}  # branch → its newest commit
+        self.heads: dict[str, str] = {}  # branch → its newest commit
         self.git("init", "-q", "--bare", "--template=", "-b", "main", str(path), inside=False)
         self.commit()
 
