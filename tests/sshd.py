@@ -77,20 +77,20 @@ class Sshd:
     def end(self):
         """End the server and its connections."""
         if self._process is not None:
-            for process in reversed(_with_children(self._process.pid)):
+            for process in reversed(with_children(self._process.pid)):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
             self._process.wait(10)
             self._process = None
 
 
-def _with_children(process: int) -> list[int]:
+def with_children(process: int) -> list[int]:
     """Return *process* and all that it has begun: each connection is served by two of them."""
     try:
         children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     except FileNotFoundError:
         return []
-    return [process, *(found for child in children for found in _with_children(int(child)))]
+    return [process, *(found for child in children for found in with_children(int(child)))]
 
 
 @contextlib.contextmanager

@@ -27,7 +27,12 @@ MAX_PATCHES_PER_TEST = 0.05
 #: Extras of the project that the program itself never imports.
 NOT_RUN = {"dev", "supply", "bench"}
 #: Imported when a source that needs an extra is opened: the libraries are not always there, and do what they will.
-NEED_AN_EXTRA = {"indexing.sources.s3_client", "indexing.sources.sftp_client"}
+NEED_AN_EXTRA = {
+    "indexing.sources.git_client",
+    "indexing.sources.git_files",
+    "indexing.sources.s3_client",
+    "indexing.sources.sftp_client",
+}
 
 BANNED_SUFFIXES = (
     "Manager",
@@ -51,6 +56,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "alembic": ("indexing.db",),
     "botocore": ("indexing.sources.s3_client",),
     "cronsim": ("indexing.schedules",),
+    "dulwich": ("indexing.sources.git_client", "indexing.sources.git_files"),
     "faiss": ("indexing.vectors", "indexing.threads"),
     "fastapi": ("app.api", "app.server", "app.stream", "app.auth", "app.openai_api", "app.problems"),
     "fsspec": ("indexing.sources.s3_client",),

@@ -17,7 +17,9 @@ from tests.sources.confluence import Confluence
 from tests.sources.fake import Fake
 from tests.sources.folder import Folder
 from tests.sources.gdrive import GoogleDrive
+from tests.sources.git import Git
 from tests.sources.http import Http
+from tests.sources.imap import Imap
 from tests.sources.jira import Jira
 from tests.sources.notion import Notion
 from tests.sources.push import Push
@@ -36,6 +38,9 @@ PLACES = [
     Http,
     Jira,
     Notion,
+    Git,
+    Http,
+    Imap,
     Push,
     S3,
     Sftp,
