@@ -39,7 +39,7 @@ run: install ## Index DOCS (the example handbook), ask one question, then serve 
 	$(BIN)/metier quickstart $(DOCS) $(if $(QUESTION),--question "$(QUESTION)")
 
 test: $(VENV)/.dev ## Run all tests (EXAMPLES=10000 runs each property test with so many examples)
-	HF_HUB_OFFLINE=1 METIER_TEST_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest $(ARGS)
+	HF_HUB_OFFLINE=1 METIER_TEST_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev ## Lint, types and format
 	$(BIN)/ruff check

@@ -17,9 +17,8 @@ from app.errors import BadRequest, Conflict, NotFound
 from app.ingest import Synchronizations, indexing_of
 from app.places import add_source
 from app.stream import EVENT_SCHEMA, EventStream, sse
+from app.wire_deletions import DeletionOut, DeletionsOut
 from app.wire_sources import (
-    DeletionOut,
-    DeletionsOut,
     FailureOut,
     FailuresOut,
     PlanOut,

@@ -46,7 +46,7 @@ class GoldenIn(Wire):
 
     questions: tuple[GoldenQuestionIn, ...] = Field(min_length=1, max_length=QUESTIONS_MOST)
     tolerance: float = Field(0.02, ge=0, le=1, description="Loss of a measure that is not minded.")
-    floors: dict[_Line, float] = Field(
+    floors: dict[_Line, Annotated[float, Field(ge=0, le=1_000_000)]] = Field(
         default_factory=dict, max_length=50, description="What figures must reach, by name; see docs/evaluation.md."
     )
 

@@ -9,6 +9,7 @@ import contextlib
 import io
 import shutil
 import struct
+import tempfile
 import threading
 import uuid
 import weakref
@@ -28,11 +29,13 @@ from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from indexing.errors import OutboundError, OutboundRefused, SourceError, StorageFull
+from indexing.sources.git_pack import refuse_long_objects
 from indexing.sources.rest import Denied, Gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+    from typing import BinaryIO
 
     from dulwich.object_store import PackBasedObjectStore
 
@@ -151,8 +154,14 @@ class Clone:
             return [] if found[0] in repository.object_store else found
 
         client = _Client(self._url, self._headers, self._outbound)
-        with _meaning(self._url), client.answers:
-            client.fetch("", repository, wants, depth=1, ref_prefix=[wanted])
+        with _meaning(self._url), client.answers, tempfile.TemporaryFile(dir=self._folder) as pack:
+            told = client.fetch_pack("", wants, repository.get_graph_walker(), pack.write, depth=1, ref_prefix=[wanted])
+            if pack.tell():
+                pack.seek(0)
+                refuse_long_objects(pack)
+                pack.seek(0)
+                _take_in(repository, pack)
+            repository.update_shallow(told.new_shallow, told.new_unshallow)
         if found[0] not in repository.object_store:
             raise OutboundError(f"{self._url} did not send the commit that was asked for.")
         repository.refs[Ref(b"refs/heads/fetched")] = found[0]
@@ -257,6 +266,17 @@ class _Body(io.RawIOBase):
         buffer[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count
+
+
+def _take_in(repository: Repo, pack: BinaryIO) -> None:
+    """Add the objects of *pack* to the repository."""
+    file, commit, abort = repository.object_store.add_pack()
+    try:
+        shutil.copyfileobj(pack, file)
+    except BaseException:
+        abort()
+        raise
+    commit()
 
 
 @contextlib.contextmanager
