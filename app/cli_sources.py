@@ -125,10 +125,16 @@ def add(
 @sources.command("kinds")
 def kinds(as_json: Json = False) -> None:
     """List the kinds of source, each with its location, options and secret."""
-    from app.cli_show import print_json, say
+    from app.cli_show import print_json, remark, say
+    from indexing.errors import SourceError
     from indexing.sources import kind_called, kind_names
 
-    found = {name: kind_called(name) for name in kind_names()}
+    found, broken = {}, []
+    for name in kind_names():
+        try:
+            found[name] = kind_called(name)
+        except SourceError as exc:  # of another package: it hides none of the others
+            broken.append(str(exc))
     if as_json:
         print_json(
             [{"name": n, "location": k.about, "options": k.options, "secret": k.secret} for n, k in found.items()]
@@ -140,6 +146,8 @@ def kinds(as_json: Json = False) -> None:
             say(f"  --option {option}=…  {about}")
         if kind.secret:
             say(f"  --secret NAME  {kind.secret}")
+    for line in broken:
+        remark(line)
 
 
 @sources.command("secret")
