@@ -56,6 +56,7 @@ def plan(name: Name = None, as_json: Json = False) -> None:
 
 def _show_plan(planned: SyncPlan) -> None:
     from app.cli_show import say
+    from indexing.explain import span
 
     kinds = (
         ("new", planned.new),
@@ -72,16 +73,11 @@ def _show_plan(planned: SyncPlan) -> None:
         if len(uris) > LISTED:
             say(f"  {word:8} … and {len(uris) - LISTED} more")
     if planned.estimate is not None and (planned.new or planned.changed or planned.retried):
-        minutes, energy = (
-            between(*found) for found in (_minutes(planned.estimate.seconds), planned.estimate.energy_wh)
-        )
-        say(f"  about {minutes} min and {energy} Wh of the processor's, judging by {planned.estimate.basis}")
+        least, most = (span(seconds) for seconds in planned.estimate.seconds)
+        energy = between(*planned.estimate.energy_wh)
+        say(f"  about {least} to {most}, and {energy} Wh of the processor's, judging by {planned.estimate.basis}")
     for problem in planned.problems:
         say(f"  problem  {problem}")
-
-
-def _minutes(seconds: tuple[float, float]) -> tuple[float, float]:
-    return seconds[0] / 60, seconds[1] / 60
 
 
 def between(low: float, high: float) -> str:

@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from indexing.pace import HISTORY, documents_read, number, reading_s, stages_of
-from indexing.runs import BEAT_S, LEASE_S, RUNNING
+from indexing.runs import BEAT_S, HELD, LEASE_S, RUNNING
 from indexing.tally import SLOW_S
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 #: A stage is slow when one unit of its work takes so many times the median of earlier runs, and so many seconds in all.
 SLOW_TIMES = 2.0
 _SLOW_LEAST_S = 5.0
+_SLOW_LEAST_UNITS = 10  # of fewer, loading the model is most of the time
 #: Without anything finished for so long, a run that goes on is said to hang on something.
 HANGING_S = 60.0
 _LATE_S = 60.0
@@ -40,6 +41,7 @@ _DOING = {
     "read": "reading documents",
     "embed": "embedding chunks",
     "store": "storing documents",
+    "gate": "asking the golden questions",
 }
 
 
@@ -77,12 +79,12 @@ def _going(run: RunRecord, around: Around, *, names_holder: bool) -> Iterator[Li
     holder = f" by {run.holder}" if names_holder and run.holder else ""
     yield Line("state", f"Run {run.id} of {run.source} is going on since {_moment(run.started_at)}{holder}.")
     if silent_s is None or silent_s >= LEASE_S:
-        since = "it never gave a sign of life" if silent_s is None else f"no sign of life for {_span(silent_s)}"
+        since = "it never gave a sign of life" if silent_s is None else f"no sign of life for {span(silent_s)}"
         yield Line("stuck", f"lost: {since}; its process ended or was cut off. What it stored stays.")
         yield Line("remedy", f"The next run takes over: `metier runs resume {run.id}` starts it.")
         return
     if silent_s > 2 * BEAT_S:
-        text = f"stuck: no sign of life for {_span(silent_s)}; it is taken over at {LEASE_S:.0f} s."
+        text = f"stuck: no sign of life for {span(silent_s)}; it is taken over at {LEASE_S:.0f} s."
         yield Line("stuck", f"{text} Look at its process{holder}.")
     if run.cancel_asked_at is not None:
         asked = f"It was asked to stop at {_moment(run.cancel_asked_at)}"
@@ -95,22 +97,22 @@ def _where(run: RunRecord, now: datetime, silent_s: float) -> Iterator[Line]:
     """Yield where the run is, by its last word."""
     progress = run.progress
     if not progress:
-        yield Line("now", f"It has just begun, or an earlier version runs it; last sign of life {_span(silent_s)} ago.")
+        yield Line("now", f"It has just begun, or an earlier version runs it; last sign of life {span(silent_s)} ago.")
         return
     stage, done, total = str(progress.get("stage")), number(progress, "done"), number(progress, "total")
     counted = f": {done:.0f} of {total:.0f}" if total else f": {done:.0f} so far" if done else ""
     since_s, moved_s = (_ago(_parsed(progress.get(name)), now) for name in ("since", "moved_at"))
-    since = "" if since_s is None else f", for {_span(since_s)} at this stage"
+    since = "" if since_s is None else f", for {span(since_s)} at this stage"
     doing = _DOING.get(stage, stage)
-    yield Line("now", f"It is {doing}{counted}{since}; last sign of life {_span(silent_s)} ago.")
+    yield Line("now", f"It is {doing}{counted}{since}; last sign of life {span(silent_s)} ago.")
     if progress.get("waiting"):
         yield Line("waiting", "The server asks us to wait; it is asked again then.")
     elif moved_s is not None and moved_s > HANGING_S:
-        text = f"Nothing was finished for {_span(moved_s)}"
+        text = f"Nothing was finished for {span(moved_s)}"
         yield Line("stuck", f"{text}: {_HANGING.get(stage, 'a large document, or a slow service')}.")
     left = progress.get("seconds_left")
     if isinstance(left, (int, float)):
-        yield Line("now", f"About {_span(left)} are left.")
+        yield Line("now", f"About {span(left)} are left.")
 
 
 _HANGING = {
@@ -124,7 +126,7 @@ _HANGING = {
 def _late(run: RunRecord) -> Iterator[Line]:
     if run.due_at is not None and (late_s := (run.started_at - run.due_at).total_seconds()) > _LATE_S:
         why = "no server was running, or the run before had not ended"
-        yield Line("waiting", f"It began {_span(late_s)} after its schedule wanted it: {why}.")
+        yield Line("waiting", f"It began {span(late_s)} after its schedule wanted it: {why}.")
 
 
 # --- a run that has ended -------------------------------------------------------------------------------------
@@ -133,16 +135,19 @@ def _late(run: RunRecord) -> Iterator[Line]:
 def _ended(run: RunRecord, around: Around) -> Iterator[Line]:
     ended = f" at {_moment(run.finished_at)}" if run.finished_at else ""
     took = number(run.report, "seconds")
-    yield Line("state", f"Run {run.id} of {run.source}: {run.state}{ended}{f', after {_span(took)}' if took else ''}.")
+    yield Line("state", f"Run {run.id} of {run.source}: {run.state}{ended}{f', after {span(took)}' if took else ''}.")
     if run.error:
         yield Line("remedy", f"{run.state}: {run.error}")
     stage = str((run.progress or {}).get("stage", ""))
-    if run.state != "succeeded":
+    if run.state not in {"succeeded", HELD}:
         at = f"It was {_DOING.get(stage, stage)}. " if stage else ""
         yield Line("now", f"{at}What it stored stays, and is neither read nor embedded again.")
     yield from _late(run)
     if around.other_run is not None:
         yield Line("waiting", f"waiting: run {around.other_run} of this source goes on.")
+    elif run.state == HELD:
+        force = f"`metier publish {run.source} --force`"
+        yield Line("remedy", f"`metier gate {run.id}` shows which questions got worse; {force} serves it all the same.")
     elif run.state != "succeeded":
         yield Line("remedy", f"`metier runs resume {run.id}` goes on where it stopped.")
     if around.paused:
@@ -164,7 +169,7 @@ def _time(run: RunRecord) -> Iterator[Line]:
             yield Line("time", "It left no report: its process ended before it could, or an earlier version ran it.")
     elif whole:
         ranked = sorted(stages.items(), key=lambda pair: -pair[1])
-        shares = ", ".join(f"{_name(stage)} {_span(s)} ({s / whole:.0%})" for stage, s in ranked)
+        shares = ", ".join(f"{_name(stage)} {span(s)} ({s / whole:.0%})" for stage, s in ranked)
         yield Line("time", f"Where the time went: {shares}. Documents are read side by side, so these overlap.")
     if run.report and "cpu_seconds" not in run.report:
         yield Line("time", "Its report is of an earlier version: it tells less.")
@@ -172,7 +177,7 @@ def _time(run: RunRecord) -> Iterator[Line]:
     if isinstance(energy, (list, tuple)) and len(energy) == 2 and all(isinstance(e, float) and e for e in energy):
         amount = f"{energy[0]:.3g}" if energy[0] == energy[1] else f"{energy[0]:.2g} to {energy[1]:.2g}"
         method = run.report.get("energy_method") or "cpu time"
-        cpu = _span(number(run.report, "cpu_seconds"))
+        cpu = span(number(run.report, "cpu_seconds"))
         yield Line("time", f"It used {cpu} of processor time, {amount} Wh (by {method}; docs/runs.md).")
 
 
@@ -192,7 +197,8 @@ def _pace(run: RunRecord, history: Sequence[RunRecord]) -> Iterator[Line]:
     for stage, (doing, _, unit) in _STAGES.items():
         costs = [cost for one in earlier if (cost := _cost(one.report, stage))]
         cost = _cost(run.report, stage)
-        if not costs or not cost or stages_of(run.report)[stage] < _SLOW_LEAST_S:
+        long = stages_of(run.report).get(stage, 0.0) >= _SLOW_LEAST_S
+        if not costs or not cost or not long or _units(run.report, stage) < _SLOW_LEAST_UNITS:
             continue
         times = cost / median(costs)
         if times >= SLOW_TIMES:
@@ -210,9 +216,13 @@ def _throughput(report: dict[str, Any]) -> tuple[float, float, float] | None:
 
 def _cost(report: dict[str, Any], stage: str) -> float:
     """Return the seconds that one unit of the stage's work took; 0 where that cannot be told."""
-    _, count, _ = _STAGES[stage]
-    units = documents_read(report) if count == "documents_read" else number(report, count)
+    units = _units(report, stage)
     return stages_of(report).get(stage, 0.0) / units if units else 0.0
+
+
+def _units(report: dict[str, Any], stage: str) -> float:
+    _, count, _ = _STAGES[stage]
+    return documents_read(report) if count == "documents_read" else number(report, count)
 
 
 def _failures(run: RunRecord) -> Iterator[Line]:
@@ -234,9 +244,9 @@ def _documents(run: RunRecord) -> Iterator[Line]:
     if not slow:
         return
     named = _records(run.report, "slowest")[:_SLOWEST_NAMED]
-    names = ", ".join(f"{one.get('uri')} ({one.get('stage')}, {_span(number(one, 'seconds'))})" for one in named)
+    names = ", ".join(f"{one.get('uri')} ({one.get('stage')}, {span(number(one, 'seconds'))})" for one in named)
     yield Line(
-        "documents", f"{slow:.0f} documents took more than {_span(SLOW_S)}{f'; the slowest: {names}' if names else ''}."
+        "documents", f"{slow:.0f} documents took more than {span(SLOW_S)}{f'; the slowest: {names}' if names else ''}."
     )
 
 
@@ -272,7 +282,7 @@ def _moment(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "an unknown time"
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
     """Return a length of time as people say it."""
     if seconds < 10:
         return f"{seconds:.1f} s"

@@ -270,20 +270,19 @@ def test_a_port_in_use_is_named_before_models_are_loaded(metier):
 
 
 @pytest.mark.parametrize(
-    ("command", "seconds"),
-    [(["--help"], 0.5), (["sources", "list"], 1), (["runs"], 1), (["plan", "handbook"], 1.5)],
+    "command",
+    [["--help"], ["sources", "list"], ["runs"], ["plan", "handbook"]],
     ids=["help", "sources", "runs", "plan"],
 )
-def test_commands_that_need_no_model_start_quickly(command, seconds, metier, folder, tmp_path):
-    """In seconds of processor time: wall clock would measure what else the machine does."""
+def test_commands_that_need_no_model_load_no_library_that_is_slow_to_load(command, metier, folder, tmp_path):
     metier("sources", "add", "handbook", folder)
     environment = {"METIER_DATA_DIR": str(tmp_path / "data"), "PATH": os.environ["PATH"]}
     probe = (
-        "import sys, time; from app.cli import main\n"
+        "import sys; from app.cli import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'transformers', 'faiss', 'unstructured', 'openai', 'fastapi'} & set(sys.modules)\n"
-        "sys.stderr.write(f'\\n{time.process_time()} {sorted(heavy)}')"
+        "sys.stderr.write(f'\\n{sorted(heavy)}')"
     )
     done = subprocess.run(
         [sys.executable, "-c", probe, *command],
@@ -293,10 +292,8 @@ def test_commands_that_need_no_model_start_quickly(command, seconds, metier, fol
         cwd=Path.cwd(),
         check=True,
     )
-    spent, _, heavy = done.stderr.splitlines()[-1].partition(" ")
 
-    assert heavy == "[]"
-    assert float(spent) < seconds
+    assert done.stderr.splitlines()[-1] == "[]"
 
 
 def test_a_plan_lists_what_a_run_would_do(metier, folder):
@@ -304,7 +301,7 @@ def test_a_plan_lists_what_a_run_would_do(metier, folder):
 
     planned = metier("plan")[1]
     assert "1 new" in planned
-    assert "min and" in planned
+    assert "Wh of the processor's" in planned
     assert "judging by measurements on two cores" in planned
     assert json.loads(metier("plan", "handbook", "--json")[1])[0]["new"] == ["leave.md"]
     assert json.loads(metier("sources", "list", "--json")[1])[0]["documents"] == 0
