@@ -58,7 +58,8 @@ def parsed_feed(content: bytes, url: str, headers: Mapping[str, str]) -> Feed:
 
     Raises OutboundError for what is no feed, and for one of more than ``ENTRIES`` entries.
     """
-    told = {"content-type": headers.get("content-type", "")}
+    kind = headers.get("content-type", "")
+    told = {"content-type": kind} if "charset" in kind.lower() else {}  # the feed itself says what its type does not
     try:
         found = feedparser.parse(BytesIO(content), response_headers=told, resolve_relative_uris=False,
                                  sanitize_html=False)  # fmt: skip
@@ -93,7 +94,7 @@ def _text(value: Any) -> str:
     return value.strip().encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
-def _uri(entry: Mapping[str, Any]) -> str:
+def _uri(entry: dict[str, Any]) -> str:
     """Return the id of an entry, else its link, in at most 1024 printable characters; "" when it has neither."""
     told = entry.get("id") or entry.get("link")
     if not isinstance(told, str):
@@ -105,7 +106,7 @@ def _uri(entry: Mapping[str, Any]) -> str:
     return f"{uri[: _URI_CHARACTERS - len(digest) - 1]}#{digest}"
 
 
-def _entry(uri: str, entry: Mapping[str, Any]) -> Entry:
+def _entry(uri: str, entry: dict[str, Any]) -> Entry:
     title = _title(entry) or _text(entry.get("link")) or uri
     heading = html.escape(title)
     document = (
@@ -117,7 +118,7 @@ def _entry(uri: str, entry: Mapping[str, Any]) -> Entry:
     return Entry(Item(uri, tag, _moment(entry)), document, f"{name}.html")
 
 
-def _title(entry: Mapping[str, Any]) -> str:
+def _title(entry: dict[str, Any]) -> str:
     detail = entry.get("title_detail") or {}
     title = _text(entry.get("title"))
     if detail.get("type") in _MARKUP:
@@ -128,7 +129,7 @@ def _title(entry: Mapping[str, Any]) -> str:
     return " ".join(title.split())
 
 
-def _body(entry: Mapping[str, Any]) -> str:
+def _body(entry: dict[str, Any]) -> str:
     """Return the content of an entry as HTML, else its summary; "" when it has neither."""
     for told in (entry.get("content") or (), (entry.get("summary_detail") or {},)):
         forms = [(part.get("type") or "", _text(part.get("value"))) for part in told]
@@ -144,13 +145,14 @@ def _as_html(kind: str, text: str) -> str:
     return "\n".join(f"<p>{html.escape(part)}</p>" for part in re.split(r"\n\s*\n", text))
 
 
-def _moment(entry: Mapping[str, Any]) -> datetime | None:
+def _moment(entry: dict[str, Any]) -> datetime | None:
     """Return when the entry was last changed, else published; None when it says nothing that is a date."""
     for name in ("updated_parsed", "published_parsed"):
-        told = dict.get(entry, name)  # type: ignore[arg-type]  # the library's own get warns, and mixes the two
+        told = dict.get(entry, name)  # the library's own get warns, and mixes the two
         if told:
             try:
-                return datetime(*told[:5], min(told[5], 59), tzinfo=UTC)
+                year, month, day, hour, minute, second = told[:6]
+                return datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)
             except (ValueError, TypeError, OverflowError):
                 continue
     return None

@@ -104,13 +104,36 @@ def test_of_entries_with_one_id_the_first_counts_once(site, text_of):
 
 def test_ids_are_bounded_and_printable_and_stay_different(site):
     long = "x" * 2000
-    site.page("/feed.xml", rss({"guid": f"{long}1"}, {"guid": f"{long}2"}, {"guid": "a\nb\u2028c\u0085"}))
+    site.page("/feed.xml", rss({"guid": f"{long}1"}, {"guid": f"{long}2"}, {"guid": "a\nb\u2028c\u2029d"}))
 
     found = uris(source(site))
 
-    assert [len(uri) for uri in found[:2]] == [1024, 1024]
-    assert found[0] != found[1]
-    assert found[2] == "a%0Ab%E2%80%A8c%C2%85"
+    assert len(set(found)) == 3
+    assert sorted(len(uri) for uri in found)[1:] == [1024, 1024]
+    assert "a%0Ab%E2%80%A8c%E2%80%A9d" in found
+
+
+@pytest.mark.parametrize(
+    ("coding", "kind"),
+    [("utf-8", "text/xml"), ("iso-8859-1", "text/plain"), ("utf-16", "text/plain"), ("utf-8", "application/json")],
+)
+def test_letters_are_read_in_the_encoding_that_the_feed_names(site, text_of, coding, kind):
+    feed = rss({"guid": "1", "title": "Été à Liège"}).replace('encoding="utf-8"', f'encoding="{coding}"')
+    site.page("/feed.xml", feed.encode(coding), Content_Type=kind)
+    reader = source(site)
+
+    found = listed(reader)
+
+    assert (found.complete, found.notes) == (True, ())
+    assert "Été à Liège" in text_of(reader, found.items[0])[1]
+
+
+def test_letters_are_read_in_the_encoding_that_the_server_names(site, text_of):
+    feed = rss({"guid": "1", "title": "Été à Liège"}).replace(' encoding="utf-8"', "")
+    site.page("/feed.xml", feed.encode("iso-8859-1"), Content_Type="text/xml; charset=iso-8859-1")
+    reader = source(site)
+
+    assert "Été à Liège" in text_of(reader, listed(reader).items[0])[1]
 
 
 # --- what dropped off ----------------------------------------------------------------------------------------------
@@ -125,13 +148,16 @@ def kept(site, sqlite_catalog, settings):
         with sqlite_catalog.transaction() as session:
             record = store.add_source(session, "news", "rss", f"{site.url}/feed.xml")
         record = replace(record, options=options)
-        indexing = Indexing(sqlite_catalog, HashEmbedder(), FakeParsers(), told)
 
         def documents():
             with sqlite_catalog.reading() as session:
                 return set(store.known_documents(session, record.id))
 
-        return lambda: sync_source(indexing, record), documents
+        def run(**changed):
+            indexing = Indexing(sqlite_catalog, HashEmbedder(), FakeParsers(), told.model_copy(update=changed))
+            return sync_source(indexing, record)
+
+        return run, documents
 
     return added
 
@@ -147,6 +173,18 @@ def test_an_entry_that_dropped_off_stays_unless_the_source_says_otherwise(site, 
 
     assert (report.state, report.added, report.deleted, report.failed) == ("succeeded", 1, deleted, 0)
     assert documents() == left
+
+
+def test_a_kept_entry_survives_a_change_of_the_chunker_though_it_cannot_be_read_again(site, kept):
+    run, documents = kept()
+    site.page("/feed.xml", rss({"guid": "1", "title": "The title of 1"}, {"guid": "2", "title": "The title of 2"}))
+    run()
+    site.page("/feed.xml", rss({"guid": "2", "title": "The title of 2"}))
+
+    report = run(chunk_tokens=100)
+
+    assert (report.state, report.deleted, report.failed) == ("succeeded", 0, 1)
+    assert documents() == {"1", "2"}
 
 
 def test_a_damaged_feed_deletes_nothing(site, kept):
