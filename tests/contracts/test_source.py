@@ -23,6 +23,7 @@ from tests.sources.imap import Imap
 from tests.sources.jira import Jira
 from tests.sources.notion import Notion
 from tests.sources.push import Push
+from tests.sources.rss import Rss
 from tests.sources.s3 import S3
 from tests.sources.sftp import Sftp
 from tests.sources.sharepoint import SharePoint
@@ -41,6 +42,7 @@ PLACES = [
     Jira,
     Notion,
     Push,
+    Rss,
     S3,
     Sftp,
     SharePoint,
