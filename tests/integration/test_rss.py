@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,8 @@ def site():
 
 def source(site, **told):
     allowed = parse_allowed([f"127.0.0.1:{site.port}"])
-    return RssSource(f"{site.url}/feed.xml", Outbound(allowed), **({"keep": False, "sleep": lambda _s: None} | told))
+    options: dict[str, Any] = {"keep": False, "sleep": lambda _s: None} | told
+    return RssSource(f"{site.url}/feed.xml", Outbound(allowed), **options)
 
 
 def uris(source):
