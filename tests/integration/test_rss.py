@@ -39,9 +39,9 @@ def site():
         yield found
 
 
-def source(site, **told):
+def source(site, *, keep=False, **told):
     allowed = parse_allowed([f"127.0.0.1:{site.port}"])
-    return RssSource(f"{site.url}/feed.xml", Outbound(allowed), **({"keep": False, "sleep": lambda _s: None} | told))
+    return RssSource(f"{site.url}/feed.xml", Outbound(allowed), keep=keep, sleep=lambda _s: None, **told)
 
 
 def uris(source):
