@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -273,6 +274,17 @@ def test_a_feed_that_is_too_long_or_has_too_many_entries_is_an_error(site):
     site.page("/feed.xml", rss(*([{"guid": "1"}] * (ENTRIES + 1))))
     with pytest.raises(SourceError, match="more than 10000 entries"):
         listed(source(site))
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("piece", ["<a>", "<a></b>", "<a b='c'>"])
+def test_a_feed_that_is_nested_without_end_is_refused_at_once(site, piece, coding):
+    site.page("/feed.xml", f'<rss version="2.0"><channel>{piece * 300_000}'.encode(coding))
+    started = time.monotonic()
+
+    with pytest.raises(SourceError, match="nested"):
+        listed(source(site))
+    assert time.monotonic() - started < 10
 
 
 BOMB = "".join(f'<!ENTITY b{n} "{f"&b{n - 1};" * 10}">' for n in range(1, 12))
