@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ENTRIES = 10_000
 #: Elements within elements. The library's time grows with the square of the depth: a few MB would take hours.
 _DEEPEST = 250
+_SECTIONS = ((b"![CDATA[", b"]]>"), (b"!--", b"-->"))
 _URI_CHARACTERS = 1024
 _NAME_CHARACTERS = 200
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -94,12 +95,14 @@ def parsed_feed(content: bytes, url: str, headers: Mapping[str, str]) -> Feed:
 
 
 def _is_too_deep(content: bytes) -> bool:
-    """Return whether too many elements are open at once, whatever is between them, or a CDATA section never ends."""
+    """Return whether too many elements are open at once, whatever is between them, or a section never ends."""
     opened: list[bytes] = []
-    in_section = False
+    ending = b""  # of the comment or CDATA section that we are in
     for piece in content.split(b"<")[1:]:
-        if in_section or piece.startswith(b"![CDATA["):
-            in_section = b"]]>" not in piece
+        if not ending:
+            ending = next((end for begin, end in _SECTIONS if piece.startswith(begin)), b"")
+        if ending:
+            ending = b"" if ending in piece else ending
             continue
         tag = piece.partition(b">")[0]
         name = tag.strip(b"/").split(maxsplit=1)[:1]
@@ -112,7 +115,7 @@ def _is_too_deep(content: bytes) -> bool:
             opened.append(name[0])
             if len(opened) > _DEEPEST:
                 return True
-    return in_section
+    return bool(ending)
 
 
 def _text(value: Any) -> str:
