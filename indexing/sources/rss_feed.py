@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ENTRIES = 10_000
+#: Elements within elements. The library's time grows with the square of the depth: a few MB would take hours.
+_DEEPEST = 250
+_SECTIONS = ((b"![CDATA[", b"]]>"), (b"!--", b"-->"))
 _URI_CHARACTERS = 1024
 _NAME_CHARACTERS = 200
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -58,6 +61,8 @@ def parsed_feed(content: bytes, url: str, headers: Mapping[str, str]) -> Feed:
 
     Raises OutboundError for what is no feed, and for one of more than ``ENTRIES`` entries.
     """
+    if _is_too_deep(content.replace(b"\0", b"")):  # UTF-16 too
+        raise OutboundError(f"{url} cannot be read as a feed: its elements are nested too deeply, or cut off.")
     kind = headers.get("content-type", "")
     told = {"content-type": kind} if "charset" in kind.lower() else {}  # the feed itself says what its type does not
     try:
@@ -87,6 +92,30 @@ def parsed_feed(content: bytes, url: str, headers: Mapping[str, str]) -> Feed:
     if not whole:
         notes.append("the feed is damaged: entries may be missing")
     return Feed(entries, whole, tuple(notes))
+
+
+def _is_too_deep(content: bytes) -> bool:
+    """Return whether too many elements are open at once, whatever is between them, or a section never ends."""
+    opened: list[bytes] = []
+    ending = b""  # of the comment or CDATA section that we are in
+    for piece in content.split(b"<")[1:]:
+        if not ending:
+            ending = next((end for begin, end in _SECTIONS if piece.startswith(begin)), b"")
+        if ending:
+            ending = b"" if ending in piece else ending
+            continue
+        tag = piece.partition(b">")[0]
+        name = tag.strip(b"/").split(maxsplit=1)[:1]
+        if tag.startswith((b"!", b"?")) or not name:
+            continue
+        if tag.startswith(b"/"):
+            while name[0] in opened and opened.pop() != name[0]:
+                pass
+        elif not tag.endswith(b"/"):
+            opened.append(name[0])
+            if len(opened) > _DEEPEST:
+                return True
+    return bool(ending)
 
 
 def _text(value: Any) -> str:

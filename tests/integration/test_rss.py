@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
@@ -40,10 +40,9 @@ def site():
         yield found
 
 
-def source(site, **told):
+def source(site, *, keep=False, **told):
     allowed = parse_allowed([f"127.0.0.1:{site.port}"])
-    options: dict[str, Any] = {"keep": False, "sleep": lambda _s: None} | told
-    return RssSource(f"{site.url}/feed.xml", Outbound(allowed), **options)
+    return RssSource(f"{site.url}/feed.xml", Outbound(allowed), keep=keep, sleep=lambda _s: None, **told)
 
 
 def uris(source):
@@ -275,6 +274,17 @@ def test_a_feed_that_is_too_long_or_has_too_many_entries_is_an_error(site):
     site.page("/feed.xml", rss(*([{"guid": "1"}] * (ENTRIES + 1))))
     with pytest.raises(SourceError, match="more than 10000 entries"):
         listed(source(site))
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("piece", ["<a>", "<a></b>", "<a><!-- </a> -->", "<a><![CDATA[</a>]]>", "<a b='c'>"])
+def test_a_feed_that_is_nested_without_end_is_refused_at_once(site, piece, coding):
+    site.page("/feed.xml", f'<rss version="2.0"><channel>{piece * 200_000}'.encode(coding))
+    started = time.monotonic()
+
+    with pytest.raises(SourceError, match="nested"):
+        listed(source(site))
+    assert time.monotonic() - started < 10
 
 
 BOMB = "".join(f'<!ENTITY b{n} "{f"&b{n - 1};" * 10}">' for n in range(1, 12))
