@@ -30,7 +30,7 @@ from indexing.sources.sql_client import Database, database_url, own_catalog
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, CursorResult
     from sqlalchemy.engine import URL, RowMapping
 
     from indexing.documents import RawDocument, SourceRecord
@@ -120,8 +120,8 @@ class SqlSource:
         self._database.limit(connection)
         options = {"stream_results": True, "yield_per": _PAGE}
         found = connection.execute(text(_literal(self._query)), execution_options=options)
-        self._check(tuple(found.keys()))
-        for rows in found.mappings().partitions():
+        self._check(_returned(found))
+        for rows in found.mappings().partitions(_PAGE):
             yield list(rows)
             self._database.limit(connection)
 
@@ -143,7 +143,7 @@ class SqlSource:
     def _row(self, connection: Connection, uri: str) -> RowMapping | None:
         """Return the row whose id is *uri*; None when there is none."""
         inner = f"({_literal(self._query)}\n) AS q"
-        names = tuple(connection.execute(text(f"SELECT * FROM {inner} WHERE 1 = 0")).keys())  # noqa: S608 -- values are bound
+        names = _returned(connection.execute(text(f"SELECT * FROM {inner} WHERE 1 = 0")))  # noqa: S608 -- values are bound
         self._check(names)
         quoted = self._id_of(names).replace('"', '""')  # not by SQLAlchemy: it would double a per cent sign twice
         name = _literal(f'q."{quoted}"')
@@ -187,6 +187,12 @@ class SqlSource:
         if lines:
             parts.append("\n".join([*lines, ""]))
         return "\n".join(parts)
+
+
+def _returned(found: CursorResult[Any]) -> tuple[str, ...]:
+    """Return the columns of a result as the database names them; SQLAlchemy's keys hold each name once."""
+    described: Any = found.cursor
+    return tuple(column[0] for column in described.description or ()) if described else tuple(found.keys())
 
 
 def _literal(query: str) -> str:
