@@ -86,7 +86,7 @@ class SqlSource:
                 failures: list[Failure] = []
                 for row in rows:
                     number += 1
-                    identity = row[self._id_of(tuple(row))]
+                    identity = row[self._id_of(tuple(row.keys()))]
                     uri = _uri(identity)
                     why = "has no id" if not uri else "has an id that came before" if _short(uri) in seen else ""
                     if why:
@@ -119,11 +119,11 @@ class SqlSource:
     def _parts(self, connection: Connection) -> Iterator[list[RowMapping]]:
         self._database.limit(connection)
         options = {"stream_results": True, "yield_per": _PAGE}
-        found = connection.execute(text(_literal(self._query)), execution_options=options)
-        self._check(_returned(found))
-        for rows in found.mappings().partitions(_PAGE):
-            yield list(rows)
-            self._database.limit(connection)
+        with connection.execute(text(_literal(self._query)), execution_options=options) as found:
+            self._check(_returned(found))
+            for rows in found.mappings().partitions(_PAGE):
+                yield list(rows)
+                self._database.limit(connection)
 
     def _check(self, names: tuple[str, ...]) -> None:
         """Raise SourceError when the query does not return the columns that it should."""
