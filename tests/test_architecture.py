@@ -96,6 +96,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "indexing.notices",
         "indexing.targets",
         "indexing.triggers",
+        "indexing.sources.sql",
+        "indexing.sources.sql_client",
         "app.tables",
         "app.history",
         "app.specialists",

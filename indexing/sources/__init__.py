@@ -95,6 +95,7 @@ BUILT_IN: Mapping[str, str] = {
     "s3": "indexing.sources.s3:S3",
     "sftp": "indexing.sources.sftp:SFTP",
     "sharepoint": "indexing.sources.sharepoint:SHAREPOINT",
+    "sql": "indexing.sources.sql:SQL",
     "web": "indexing.sources.web:WEB",
     "webdav": "indexing.sources.webdav:WEBDAV",
 }

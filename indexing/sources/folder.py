@@ -139,10 +139,14 @@ def _escaped(match: re.Match[str]) -> str:
     return "".join(f"\\x{byte:02x}" for byte in match[0].encode("utf-8", "surrogateescape"))
 
 
+def text_of(uri: str) -> str:
+    """Return what ``uri_of`` wrote as *uri*, as ``os.fsdecode`` makes it."""
+    return os.fsdecode(_ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), uri.encode("utf-8", "surrogatepass")))
+
+
 def parts_of(uri: str) -> tuple[str, ...]:
     """Return the names that *uri* was made of. Raises ItemUnreadable for one that leads anywhere else."""
-    path = _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), uri.encode("utf-8", "surrogatepass"))
-    parts = tuple(os.fsdecode(part) for part in path.split(b"/"))
+    parts = tuple(text_of(uri).split("/"))
     if any(part in {"", ".", ".."} or "\0" in part for part in parts):
         raise ItemUnreadable(f"{uri!r} is not a path below the folder.")
     return parts

@@ -27,6 +27,7 @@ from tests.sources.rss import Rss
 from tests.sources.s3 import S3
 from tests.sources.sftp import Sftp
 from tests.sources.sharepoint import SharePoint
+from tests.sources.sql import Sql
 from tests.sources.web import Web
 from tests.sources.webdav import Webdav
 
@@ -46,6 +47,7 @@ PLACES = [
     S3,
     Sftp,
     SharePoint,
+    Sql,
     Web,
     Webdav,
     Fake,
