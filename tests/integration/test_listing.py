@@ -17,7 +17,7 @@ from indexing.pipeline import sync_source
 from indexing.testing import HashEmbedder
 from tests.worlds import World
 
-EXAMPLES = int(os.environ.get("METIER_TEST_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("METIER_TEST_EXAMPLES") or 20)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from indexing import store
 from indexing.documents import Item
@@ -233,7 +234,7 @@ def test_a_catalog_is_not_read_as_a_source(postgres_catalog_url, sqlite_url, sql
 
     with pytest.raises(SourceError, match="catalog of Métier"):
         listed(SqlSource(Database(database_url(sqlite_url), parse_allowed([])), "SELECT id, text FROM chunk"))
-    made = postgres.make_url(postgres_catalog_url)
+    made = make_url(postgres_catalog_url)
     if "host" in made.query:
         with pytest.raises(SourceError, match="catalog of Métier"):
             listed(opened(made, "SELECT id, text FROM chunk"))
