@@ -1,7 +1,9 @@
 """Access lists that come with the items of a source: who the names are, and which documents get another list.
 
 A name that nobody is known by counts for nobody; the next run looks again. Lists are taken in before anything is read:
-a revocation holds at once, however long the run goes on.
+a revocation holds at once, however long the run goes on. Of an item that has changed only that: whoever is new on its
+list may read what it says now, not what it said before, so they wait until the new text is stored (the "new enemy" of
+Zanzibar: Pang et al., 2019).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 from indexing import changelog, grants, runs, store
 from indexing.compare import root_uri
 from indexing.principals import counting, principal_called
-from indexing.store_lists import has_own_lists, interned, note_listing
+from indexing.store_lists import has_own_lists, interned, note_listing, on_list
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -34,6 +36,7 @@ class ItemLists:
     """What a listing says about readers. ``own`` is by uri; an item that is not in it has no list of its own."""
 
     own: Mapping[str, int] = field(default_factory=dict)
+    waiting: Mapping[str, int | None] = field(default_factory=dict)  # the lists until then of items that have changed
     unknown: tuple[str, ...] = ()  # names that nobody is known by
     relisted: int = 0  # documents that got another list, attachments included
 
@@ -65,7 +68,8 @@ def take_lists(session: Session, source: SourceRecord, listing: Listing, began_a
         names: own_list(session, names, listing.issuer, unknown) for names in set(told.values()) if names is not None
     }
     own = {uri: lists[names] for uri, names in told.items() if names is not None}
-    relisted = _relist(session, source, told.keys(), own)
+    versions = {item.uri: item.version_tag for item in items}
+    waiting, relisted = _relist(session, source, told.keys(), own, versions)
     for uri in runs.known_failures(session, source.id):
         if root_uri(uri) in told:
             runs.set_failure_list(session, source.id, uri, own.get(root_uri(uri)))
@@ -74,7 +78,7 @@ def take_lists(session: Session, source: SourceRecord, listing: Listing, began_a
     now = store.source_named(session, source.name)
     if own and source.kind not in NEVER_STALE and now is not None and now.acl_max_age_minutes is None:
         grants.set_max_age(session, source.id, MAX_AGE_MINUTES)
-    return ItemLists(own, tuple(sorted(unknown)), relisted)
+    return ItemLists(own, waiting, tuple(sorted(unknown)), relisted)
 
 
 def hidden(session: Session, scope: Scope, listing: Listing, known: Mapping[str, KnownDocument]) -> set[str]:
@@ -91,21 +95,40 @@ def hidden(session: Session, scope: Scope, listing: Listing, known: Mapping[str,
     return found | {uri for uri, document in known.items() if document.own_acl_id not in lists}
 
 
-def _relist(session: Session, source: SourceRecord, told: Collection[str], own: Mapping[str, int]) -> int:
-    """Return how many documents got another list."""
+def _relist(
+    session: Session, source: SourceRecord, told: Collection[str], own: Mapping[str, int], versions: Mapping[str, str]
+) -> tuple[dict[str, int | None], int]:
+    """Return the lists of those items that have changed and wait for another, and how many documents got another."""
     if not own and not has_own_lists(session, source.id):
-        return 0
+        return {}, 0
+    waiting: dict[str, int | None] = {}
     by_own: dict[int | None, list[int]] = {}
     for uri, document in store.known_documents(session, source.id).items():
-        if uri in told and document.own_acl_id != own.get(uri):
-            by_own.setdefault(own.get(uri), []).append(document.id)
-    return sum(store.set_own_list(session, source.id, ids, own_id) for own_id, ids in by_own.items())
+        if uri not in told or document.own_acl_id == own.get(uri):
+            continue
+        wanted = own.get(uri)
+        if versions.get(uri) != document.version_tag:
+            waiting[uri] = wanted = _both(session, document.own_acl_id, wanted)
+        if document.own_acl_id != wanted:
+            by_own.setdefault(wanted, []).append(document.id)
+    return waiting, sum(store.set_own_list(session, source.id, ids, own_id) for own_id, ids in by_own.items())
+
+
+def _both(session: Session, before: int | None, now: int | None) -> int | None:
+    """Return the list of those who are on both; None is everybody who may read the source."""
+    if before is None or now is None:
+        return now if before is None else before
+    return interned(session, on_list(session, before) & on_list(session, now))
 
 
 def with_lists(known: Mapping[str, KnownDocument], lists: ItemLists, listing: Listing) -> dict[str, KnownDocument]:
     """Return *known* as it is after ``take_lists``."""
     listed = {item.uri for item in listing.items}
+
+    def list_of(uri: str) -> int | None:
+        return lists.waiting[uri] if uri in lists.waiting else lists.own.get(uri)
+
     return {
-        uri: replace(document, own_acl_id=lists.own.get(root_uri(uri))) if root_uri(uri) in listed else document
+        uri: replace(document, own_acl_id=list_of(root_uri(uri))) if root_uri(uri) in listed else document
         for uri, document in known.items()
     }

@@ -119,7 +119,7 @@ def lists(session: Session, tried: Trial) -> frozenset[int]:
 def publish(session: Session, source_id: int) -> int:
     """Serve the source's candidate in place of what it replaces, and return how many documents changed by it.
 
-    A document that is replaced keeps its id and its access list; a new one gets the list that the source has now.
+    A document that is replaced keeps its id. Each gets the list that the source has now, with the candidate's own.
     """
     changelog.lock(session)
     twin_id = twin_of(session, source_id)
@@ -132,7 +132,9 @@ def publish(session: Session, source_id: int) -> int:
     store.delete_documents(session, [row.served_id for row in stones if row.served_id is not None])
     store.delete_documents(session, [row.id for row in stones])
     if replaced:
+        own = {replaced[id_]: own_id for id_, own_id in _own_lists(session, list(replaced)).items()}
         _replace(session, replaced)
+        _give_lists(session, source_id, own)
         changelog.append_all(session, changelog.DELETE, [(id_, "") for id_ in replaced])
         changelog.append_all(session, changelog.PUT, [(to, hashes[id_]) for id_, to in replaced.items()])
     if added:
@@ -163,12 +165,22 @@ def _replace(session: Session, replaced: Mapping[int, int]) -> None:
 
 def _add(session: Session, source_id: int, added: Sequence[int]) -> None:
     """Make the candidate's documents documents of the source, each under the list that it should have now."""
-    by_own: dict[int | None, list[int]] = {}
-    query = select(DOCUMENT.c.id, own_list()).where(among(session, DOCUMENT.c.id, added))
-    for document_id, own_id in session.execute(query):
-        by_own.setdefault(own_id, []).append(document_id)
-    for own_id, ids in by_own.items():
-        values = {"source_id": source_id, "acl_id": list_for(session, source_id, own_id), "indexed_at": utc_now()}
+    own = _own_lists(session, added)
+    values = {"source_id": source_id, "indexed_at": utc_now()}
+    session.execute(update(DOCUMENT).where(among(session, DOCUMENT.c.id, added)).values(values))
+    _give_lists(session, source_id, own)
+
+
+def _own_lists(session: Session, document_ids: Sequence[int]) -> dict[int, int | None]:
+    query = select(DOCUMENT.c.id, own_list()).where(among(session, DOCUMENT.c.id, document_ids))
+    return {row[0]: row[1] for row in session.execute(query)}
+
+
+def _give_lists(session: Session, source_id: int, own: Mapping[int, int | None]) -> None:
+    """Give the documents (keys) the list that the source has now, each with its own (values)."""
+    for own_id in set(own.values()):
+        ids = [document_id for document_id, its in own.items() if its == own_id]
+        values = {"acl_id": list_for(session, source_id, own_id)}
         session.execute(update(DOCUMENT).where(among(session, DOCUMENT.c.id, ids)).values(values))
 
 

@@ -235,6 +235,9 @@ def _store(
         if known is None:
             return None
         store.touch_document(session, known.id, raw.version_tag, raw.modified_at)
+        own_id = writer.own_lists.get(root_uri(reading.uri))
+        if known.own_acl_id != own_id:  # it waited for the bytes: indexing/item_lists.py
+            counts["relisted"] += store.set_own_list(session, writer.source.id, [known.id], own_id)
         counts["unchanged" if known.version_tag == raw.version_tag else "touched"] += 1
         return known.id
     hashes = {chunk.text_hash for chunk in prepared.chunks}

@@ -102,12 +102,20 @@ class SqlSource:
         yield Page(notes=notes, issuer=self._issuer)
 
     def fetch(self, item: Item, into: Path) -> RawDocument:
-        """Write the row to ``into / "content"``. Raises ItemUnreadable when it is gone, ParseLimit when it is long."""
+        """Write the row to ``into / "content"``.
+
+        Raises ItemUnreadable when it is gone, shares its id, or has other readers than when it was listed; ParseLimit
+        when it is long.
+        """
         with self._database.reading() as connection:
             self._database.limit(connection)
             row = self._row(connection, item.uri)
         if row is None:
             raise ItemUnreadable(f"The query has no row {item.uri} any more.", remedy="Nothing to do.")
+        if self._columns.readers and item.readers is not None and _names(row[self._columns.readers]) != item.readers:
+            raise ItemUnreadable(  # the text of now is not for the readers of then
+                f"The row {item.uri} has other readers than when it was listed.", remedy="Run sync again."
+            )
         content = self._document(row)
         if len(content.encode()) > self._most_bytes:
             raise ParseLimit(
@@ -141,7 +149,7 @@ class SqlSource:
         return self._columns.id or names[0]
 
     def _row(self, connection: Connection, uri: str) -> RowMapping | None:
-        """Return the row whose id is *uri*; None when there is none."""
+        """Return the row whose id is *uri*; None when there is none. Raises ItemUnreadable when there are several."""
         inner = f"({_literal(self._query)}\n) AS q"
         names = _returned(connection.execute(text(f"SELECT * FROM {inner} WHERE 1 = 0")))  # noqa: S608 -- values are bound
         self._check(names)
@@ -159,7 +167,12 @@ class SqlSource:
         if value is None:
             return None
         statement = text(f"SELECT * FROM {inner} WHERE {where}").bindparams(bindparam("id", value, kind))  # noqa: S608 -- values are bound
-        return connection.execute(statement).mappings().first()
+        rows = connection.execute(statement).mappings().fetchmany(2)
+        if len(rows) > 1:  # which of them was listed, with which readers, cannot be told
+            raise ItemUnreadable(
+                f"The query has more than one row {uri}.", remedy="Write a query with one row for each id."
+            )
+        return rows[0] if rows else None
 
     def _item(self, uri: str, row: RowMapping) -> Item:
         content = self._document(row).encode()

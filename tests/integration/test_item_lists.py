@@ -24,7 +24,7 @@ from indexing.errors import ItemUnreadable
 from indexing.pipeline import push_document, sync_source
 from indexing.plan import plan_source, visible_plan
 from indexing.tables import LOCAL_PRINCIPAL_ID, SourceRow, utc_now
-from indexing.testing import FakeSource, kinds_of
+from indexing.testing import FakeSource, ScriptedGate, kinds_of
 from tests.faces import face, wait_until
 from tests.worlds import World
 
@@ -171,6 +171,65 @@ def test_a_revocation_in_the_source_holds_before_the_run_has_read_anything(world
 
     assert {stage: read for stage, read in seen if stage == "read"} == {"read": {"b.md"}}
     assert read_by(world, "bob") == {"b.md"}
+
+
+@pytest.fixture
+def one(world):
+    """The same, with one document: the old secret, which ann may read."""
+    world.files.remove("b.md")
+    world.files.rename("a.md", "a")
+    world.files.write("a", "The old secret.")
+    world.files.readers["a"] = ("ann",)
+    world.sync()
+    return world
+
+
+def test_who_is_new_on_the_list_of_a_changed_item_waits_for_its_new_text(one):
+    one.files.write("a", "The new words.")
+    one.files.readers["a"] = ("bob",)
+    one.files.unreadable.add("a")
+
+    one.sync()
+    assert (read_by(one, "ann"), read_by(one, "bob")) == (set(), set())  # ann is off it at once
+    one.sync()
+    assert (read_by(one, "ann"), read_by(one, "bob")) == (set(), set())
+
+    one.files.unreadable.clear()
+    one.sync()
+    assert (read_by(one, "ann"), read_by(one, "bob")) == (set(), {"a"})
+    assert "new words" in one.indexed()[0][1]
+
+
+def test_a_changed_item_that_is_open_now_was_not_open_before(one):
+    one.files.write("a", "The new words.")
+    del one.files.readers["a"]
+    one.files.unreadable.add("a")
+
+    one.sync()
+    assert (read_by(one, "ann"), read_by(one, "bob")) == ({"a"}, set())
+    one.files.unreadable.clear()
+    one.sync()
+    assert read_by(one, "bob") == {"a"}
+
+
+def test_an_item_with_the_same_bytes_under_a_new_version_gets_its_list_in_the_same_run(one):
+    one.files.touch("a")
+    one.files.readers["a"] = ("ann", "bob")
+
+    one.sync()
+    assert (read_by(one, "ann"), read_by(one, "bob")) == ({"a"}, {"a"})
+
+
+def test_who_is_new_on_the_list_of_a_changed_item_waits_at_the_gate_too(one):
+    one.files.write("a", "The new words.")
+    one.files.readers["a"] = ("bob",)
+    one.gate = ScriptedGate(closes=True)
+    assert one.sync().state == "held"
+    assert (read_by(one, "ann"), read_by(one, "bob")) == (set(), set())
+
+    one.gate = ScriptedGate(closes=False)
+    assert one.sync().state == "succeeded"
+    assert (read_by(one, "ann"), read_by(one, "bob")) == (set(), {"a"})
 
 
 def test_names_of_items_with_lists_of_their_own_are_shown_to_their_readers_only(world):

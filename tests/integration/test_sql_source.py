@@ -253,3 +253,22 @@ def test_a_file_of_sqlite_is_not_written_and_a_slow_query_on_it_ends(tmp_path):
         listed(SqlSource(Database(url, parse_allowed([]), seconds=0.2), endless))
     with pytest.raises(SourceError, match="writ"):
         listed(SqlSource(Database(url, parse_allowed([])), "WITH a AS (SELECT 1) DELETE FROM t RETURNING id"))
+
+
+def test_a_row_is_fetched_only_while_one_row_has_its_id_and_its_readers_are_as_listed(tmp_path):
+    file = tmp_path / "a.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE t (id TEXT, body TEXT, who TEXT)")
+        connection.execute("CREATE INDEX i ON t (id, who)")  # so that a fetch finds ann's first, and a listing zoe's
+        connection.execute("INSERT INTO t VALUES ('1', 'for zoe', 'zoe'), ('1', 'for ann', 'ann'), ('2', 'x', 'zoe')")
+    url = database_url("sqlite:////x").set(database=str(file))
+    source = SqlSource(Database(url, parse_allowed([])), "SELECT id, body, who FROM t", Columns(readers="who"))
+    twice, once = listed(source).items
+
+    with pytest.raises(ItemUnreadable, match="more than one row"):
+        source.fetch(twice, tmp_path)
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE t SET body = 'for ann', who = 'ann' WHERE id = '2'")
+    with pytest.raises(ItemUnreadable, match="other readers"):
+        source.fetch(once, tmp_path)
+    assert not (tmp_path / "content").exists()
