@@ -33,7 +33,6 @@ from app.wire_sources import (
 from indexing import deletions, runs, store, triggers
 from indexing.errors import RunInProgress
 from indexing.plan import visible_plan
-from indexing.runs_live import is_lost
 from indexing.tables import utc_now
 
 if TYPE_CHECKING:
@@ -216,7 +215,7 @@ async def _run_events(
         if run.state != "running":
             yield sse("done", run.model_dump(mode="json"))
             return
-        if is_lost(run.beat_at, utc_now()):
+        if not runs.is_alive(run.beat_at, utc_now()):
             yield sse("lost", run.model_dump(mode="json"))
             return
         here = going.progress(run_id)  # None for a run of another process: its row tells, up to two seconds later

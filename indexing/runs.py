@@ -91,15 +91,16 @@ def finish_run(session: Session, report: SyncReport) -> bool:
     """Store the run's final state and report; return False, with nothing stored, when another run has taken over."""
     changelog.lock(session)
     values = {"state": report.state, "finished_at": now(session), "report": asdict(report), "error": report.error}
-    return _end(session, report.run_id, values, whole=report.state != "cancelled")
+    return end_run(session, report.run_id, values, whole=report.state != "cancelled")
 
 
-def _end(session: Session, run_id: int, values: Mapping[str, Any], *, whole: bool) -> bool:
+def end_run(session: Session, run_id: int, values: Mapping[str, Any], *, whole: bool) -> bool:
     """Return whether the run went on; it has ended now. What follows from that is written in the same transaction."""
-    ended = update(RUN).where(RUN.c.id == run_id, RUN.c.state == RUNNING).values(**values).returning(RUN.c.id)
-    if session.execute(ended).one_or_none() is None:
+    ended = update(RUN).where(RUN.c.id == run_id, RUN.c.state == RUNNING).values(**values)
+    row = session.execute(ended.returning(RUN.c.cancel_asked_at)).one_or_none()
+    if row is None:
         return False
-    triggers.run_ended(session, run_id, whole=whole)
+    triggers.run_ended(session, run_id, whole=whole or row.cancel_asked_at is not None)  # who cancels wants no other
     notices.run_ended(session, run_id)
     return True
 
@@ -141,19 +142,24 @@ def fail_run(session: Session, run_id: int) -> None:
     """Close a run whose process is dead, or gave no sign of life for LEASE_S; from now on it cannot write."""
     changelog.lock(session)
     values = {"state": "failed", "finished_at": now(session), "error": "The process ended before the run did."}
-    _end(session, run_id, values, whole=False)
+    end_run(session, run_id, values, whole=False)
 
 
 def going_on(session: Session, source_id: int | None = None) -> list[Going]:
-    """Return the runs that go on by the record, of one source or of all, oldest first.
+    """Return the runs that go on by the record, of one source or of all, oldest first."""
+    query = select(RUN.c.id, RUN.c.source_id, RUN.c.beat_at).where(RUN.c.state == RUNNING).order_by(RUN.c.id)
+    query = query if source_id is None else query.where(RUN.c.source_id == source_id)
+    moment = now(session)
+    rows = session.execute(query)
+    return [Going(r.id, r.source_id, is_alive(r.beat_at, moment)) for r in rows]
+
+
+def is_alive(beat_at: datetime | None, moment: datetime) -> bool:
+    """Say whether a run that goes on by the record, and gave its last sign of life then, still has its source.
 
     A sign of life from the future is none: the clock was put back, and who lives gives another one soon.
     """
-    query = select(RUN.c.id, RUN.c.source_id, RUN.c.beat_at).where(RUN.c.state == RUNNING).order_by(RUN.c.id)
-    query = query if source_id is None else query.where(RUN.c.source_id == source_id)
-    moment, lease = now(session), timedelta(seconds=LEASE_S)
-    rows = session.execute(query)
-    return [Going(r.id, r.source_id, r.beat_at is not None and abs(moment - r.beat_at) < lease) for r in rows]
+    return beat_at is not None and abs(moment - beat_at) < timedelta(seconds=LEASE_S)
 
 
 def _run_query() -> Any:

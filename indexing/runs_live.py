@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
@@ -10,11 +9,10 @@ from sqlalchemy import select, update
 from indexing import changelog
 from indexing.db import now
 from indexing.errors import RunLost
-from indexing.runs import LEASE_S, RUN, RUNNING
+from indexing.runs import RUN, RUNNING, end_run, is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from sqlalchemy.orm import Session
 
@@ -29,11 +27,6 @@ def tell(session: Session, run_id: int, progress: Mapping[str, Any]) -> bool:
     if row is None:
         raise RunLost
     return row.cancel_asked_at is not None
-
-
-def is_lost(beat_at: datetime | None, moment: datetime) -> bool:
-    """Say whether a run that goes on by the record, and gave its last sign of life then, has lost its source."""
-    return beat_at is None or beat_at <= moment - timedelta(seconds=LEASE_S)
 
 
 def cancel_asked(session: Session, run_id: int) -> bool:
@@ -54,8 +47,9 @@ def ask_to_cancel(session: Session, run_id: int) -> bool:
     going = row.one_or_none()
     if going is None:
         return False
-    values: dict[str, Any] = {"cancel_asked_at": going.cancel_asked_at or moment}
-    if is_lost(going.beat_at, moment):
-        values |= {"state": CANCELLED, "finished_at": moment, "error": "Its process had died before."}
-    session.execute(update(RUN).where(RUN.c.id == run_id, RUN.c.state == RUNNING).values(values))
+    asked = {"cancel_asked_at": going.cancel_asked_at or moment}
+    session.execute(update(RUN).where(RUN.c.id == run_id).values(asked))
+    if not is_alive(going.beat_at, moment):
+        values = {"state": CANCELLED, "finished_at": moment, "error": "Its process had died before."}
+        end_run(session, run_id, values, whole=False)
     return True

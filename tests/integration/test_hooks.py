@@ -20,7 +20,7 @@ from sqlalchemy import select, text, update
 from app import audit, signatures
 from app.cli import main
 from app.scheduling import start_due
-from indexing import runs, schedules, store, triggers
+from indexing import runs, runs_live, schedules, store, triggers
 from indexing.db import now, open_catalog
 from indexing.documents import SyncReport
 from indexing.schedules import Timing
@@ -320,6 +320,25 @@ def test_a_run_that_was_stopped_with_its_server_happens_again(catalog):
     ripen(catalog)
 
     assert len(claimed(catalog)) == 1
+
+
+@pytest.mark.parametrize("process", ["alive", "dead"])
+def test_a_run_that_somebody_cancels_does_not_begin_again_by_itself(catalog, process):
+    with catalog.transaction() as session:
+        store.add_source(session, "handbook", "push", "")
+        triggers.ask(session, 1, triggers.BY_HOOK)
+    ripen(catalog)
+    run_id = claimed(catalog)[0].run_id
+    with catalog.transaction() as session:
+        if process == "dead":
+            long_ago = now(session) - timedelta(seconds=runs.LEASE_S + 1)
+            session.execute(update(RUN).where(RUN.c.id == run_id).values(beat_at=long_ago))
+        assert runs_live.ask_to_cancel(session, run_id)
+    if process == "alive":
+        ended(catalog, run_id, "cancelled")
+    ripen(catalog)
+
+    assert claimed(catalog) == []
 
 
 def test_somebody_who_asks_during_a_run_gets_one_more_after_it_or_a_refusal(hooked):
