@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import APIRouter, Path
 
 from app import audit, specialists_golden
 from app.api_body import JsonRoute
 from app.api_errors import may_fail
-from app.auth import MayOperate, PartsHere, Principal, asker_of, reading_as
+from app.api_sources import Id, visible_run
+from app.auth import MayOperate, PartsHere, asker_of, reading_as
 from app.errors import NotFound
 from app.gate import parse_floors
 from app.gated import publish_held
@@ -18,14 +19,9 @@ from app.golden import parse_golden
 from app.wire_gate import GateOut, GoldenIn, GoldenOut, PublishedOut
 from indexing import runs
 
-if TYPE_CHECKING:
-    from app.parts import Parts
-    from indexing.run_records import RunRecord
-
 router = APIRouter(prefix="/v1", route_class=JsonRoute)
 
 SpecialistName = Annotated[str, Path(max_length=100, description="Name of the specialist.")]
-RunId = Annotated[int, Path(ge=1, lt=2**63)]
 
 
 @router.get(
@@ -67,10 +63,10 @@ def forget_golden_set(name: SpecialistName, parts: PartsHere, who: MayOperate) -
 
 
 @router.get("/runs/{run_id}/gate", operation_id="get_gate", tags=["runs"], summary="Read what the gate said")
-def get_gate(run_id: RunId, parts: PartsHere, who: MayOperate) -> GateOut:
+def get_gate(run_id: Id, parts: PartsHere, who: MayOperate) -> GateOut:
     """Return how the golden questions came out for what a run has read, compared with what was served, worst first."""
-    _visible(parts, who, run_id)
-    with parts.catalog.reading() as session:
+    with reading_as(parts, who) as (session, scope):
+        visible_run(session, scope, run_id)
         found = runs.verdict(session, run_id)
     if found is None:
         raise NotFound(f"No gate was asked about run {run_id}.", remedy="GET /v1/runs shows which runs are held.")
@@ -84,16 +80,9 @@ def get_gate(run_id: RunId, parts: PartsHere, who: MayOperate) -> GateOut:
     summary="Publish what is held",
     responses=may_fail(409),
 )
-def publish_run(run_id: RunId, parts: PartsHere, who: MayOperate) -> PublishedOut:
+def publish_run(run_id: Id, parts: PartsHere, who: MayOperate) -> PublishedOut:
     """Serve what a run holds in spite of the gate; 409 unless it is the newest run of its source, and held."""
-    run = _visible(parts, who, run_id)
+    with reading_as(parts, who) as (session, scope):
+        run = visible_run(session, scope, run_id)
     with parts.catalog.transaction() as session:
         return PublishedOut(run_id=run_id, documents=publish_held(session, run, who.id))
-
-
-def _visible(parts: Parts, who: Principal, run_id: int) -> RunRecord:
-    with reading_as(parts, who) as (session, scope):
-        found = runs.visible_run(session, scope, run_id)
-    if found is None:
-        raise NotFound(f"There is no run {run_id}.", remedy="GET /v1/runs lists them.")
-    return found

@@ -61,7 +61,7 @@ class Live:
         self._began = self._reading_since = time.monotonic()
         self._progress = Progress("list", 0, 0)
         self._since = self._moved_at = utc_now().isoformat()
-        self._waiting_until = ""
+        self._waiting = False
         self._told: dict[str, Any] | None = None
         self._told_at = self._beat_at = self._began
 
@@ -87,12 +87,12 @@ class Live:
         """Wait because a server asked us to, and tell; return at once when the run shall stop."""
         until = time.monotonic() + seconds
         if seconds >= _LONG_WAIT_S:
-            self._waiting_until = utc_now().isoformat()
+            self._waiting = True
         try:
             while (left := until - time.monotonic()) > 0 and not self.cancel.is_set():
                 time.sleep(min(left, _SLICE_S))
         finally:
-            self._waiting_until = ""
+            self._waiting = False
 
     @contextmanager
     def heard(self) -> Iterator[None]:
@@ -119,7 +119,7 @@ class Live:
         with self._lock:
             p = self._progress
             counts = {"done": p.done, "total": p.total, "bytes_done": p.bytes_done, "bytes_total": p.bytes_total}
-            times = {"since": self._since, "moved_at": self._moved_at, "waiting": bool(self._waiting_until)}
+            times = {"since": self._since, "moved_at": self._moved_at, "waiting": self._waiting}
             return {"stage": p.stage, **counts, "seconds_left": p.seconds_left, **times}
 
     def look(self, catalog: Catalog, run_id: int) -> None:

@@ -103,10 +103,10 @@ class Outbound:
         """
         deadline = time.monotonic() + self.limits.seconds
         target = parsed_url(url)
-        origin = _origin(target)
+        begun_at = origin(target)
         for _ in range(self.limits.redirects + 1):
             sent = {"Content-Length": str(len(content))} if content or method in _WITH_CONTENT else {}
-            if _origin(target) == origin:
+            if origin(target) == begun_at:
                 sent |= headers or {}
             with self._asked_once(method, target, sent, content, deadline) as reply:
                 following = _redirect(reply)
@@ -159,7 +159,8 @@ class Outbound:
         return ssl.create_default_context()
 
 
-def _origin(url: httpx.URL) -> tuple[bytes, bytes, int | None]:
+def origin(url: httpx.URL) -> tuple[bytes, bytes, int | None]:
+    """Return what makes two addresses of one server: scheme, host and port."""
     return url.raw_scheme, url.raw_host, url.port
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select
 from indexing import runs, schedules
 from indexing.db import now
 from indexing.explain import Around
-from indexing.pace import Pace, pace_of
+from indexing.pace import Pace, pace_of, sample_of
 from indexing.runs import RUN, RUNNING
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def pace(session: Session, source_id: int, scope: Scope | None = None) -> Pace:
             return runs.runs(session, of, _LOOKED_THROUGH)
         return runs.visible_runs(session, scope, of, _LOOKED_THROUGH)
 
-    return pace_of(found(source_id), found(None))
+    own = found(source_id)
+    return pace_of(own, () if any(sample_of(run) for run in own) else found(None))
 
 
 def around(session: Session, run: RunRecord) -> Around:

@@ -301,6 +301,13 @@ def test_only_the_store_builds_passages():
     assert builders <= {"indexing.store_read"}
 
 
+def test_sources_wait_in_a_way_that_a_cancelled_run_ends():
+    """``indexing.waits.wait``; a folder waits for a tick of the clock only, and asks nobody."""
+    waiting = {path.name for path in ROOT.glob("indexing/sources/*.py") if "time.sleep" in path.read_text()}
+
+    assert waiting == {"folder.py"}
+
+
 def test_nothing_is_pickled():
     guilty = [
         name

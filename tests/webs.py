@@ -71,6 +71,25 @@ class Site:
         self.page(path, xml, Content_Type="application/xml")
 
 
+def _gave_up(server, request, client_address):
+    """Say nothing: clients that give up are what is tested."""
+
+
+@contextlib.contextmanager
+def running(kind, requests):
+    """Yield a server of this kind while it answers *requests* on a free port of loopback."""
+
+    body = {"daemon_threads": True, "block_on_close": False, "handle_error": _gave_up}
+    with type("Server", (kind,), body)(("127.0.0.1", 0), requests) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @contextlib.contextmanager
 def serving() -> Iterator[Site]:
     """Yield a site that is being served on a free port of loopback; unknown paths are 404."""
@@ -95,20 +114,9 @@ def serving() -> Iterator[Site]:
         def log_message(self, *args):
             pass
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        block_on_close = False
-
-        def handle_error(self, request, client_address):
-            pass  # clients that give up are what is tested
-
-    with Server(("127.0.0.1", 0), Answers) as server:
+    with running(ThreadingHTTPServer, Answers) as server:
         site.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
         try:
             yield site
         finally:
             site.stopping.set()
-            server.shutdown()
-            thread.join()

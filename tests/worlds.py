@@ -9,12 +9,26 @@ from indexing import runs, store
 from indexing.access import authorise
 from indexing.pipeline import Indexing, sync_source
 from indexing.tables import LOCAL_PRINCIPAL_ID
-from indexing.testing import FakeParsers, FakeSource, HashEmbedder, kinds_of
+from indexing.testing import FakeParsers, FakeSource, HashEmbedder, kinds_of, listed
 
 if TYPE_CHECKING:
     from indexing.db import Catalog
     from indexing.settings import IndexingSettings
     from indexing.trial import Gate
+
+
+def only(source):
+    """Return the one item that the source lists."""
+    (item,) = listed(source).items
+    return item
+
+
+def synchronised(catalog, settings, kind, source):
+    """Run *source* into the one record of its kind, made when there is none, and return the report."""
+    indexing = Indexing(catalog, HashEmbedder(), FakeParsers(), settings, kinds_of(**{kind: source}))
+    with catalog.transaction() as session:
+        record = store.source_named(session, kind) or store.add_source(session, kind, kind, "")
+    return sync_source(indexing, record)
 
 
 @dataclass

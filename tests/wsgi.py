@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import socketserver
-import threading
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from tests.webs import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,8 +53,6 @@ class _Quiet(WSGIRequestHandler):
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-    block_on_close = False
     request_queue_size = 50
 
     def server_bind(self):  # without the look-up of our own name
@@ -61,21 +60,12 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
         self.setup_environ()
 
-    def handle_error(self, request, client_address):
-        pass  # clients that give up are what is tested
-
 
 @contextlib.contextmanager
 def serving_app(app) -> Iterator[Served]:
     """Yield *app* as it is being served."""
     served = Served(app)
-    with _Server(("127.0.0.1", 0), _Quiet) as server:
+    with running(_Server, _Quiet) as server:
         server.set_app(served)
         served.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
-            yield served
-        finally:
-            server.shutdown()
-            thread.join()
+        yield served

@@ -13,6 +13,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, Protocol
 
 from indexing.errors import SourceError
+from indexing.outbound_rules import parse_allowed
 from indexing.secrets import read_secret
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from indexing.db import Catalog
     from indexing.documents import Item, Page, RawDocument, SourceRecord
+    from indexing.outbound import Outbound
     from indexing.settings import IndexingSettings
 
 GROUP = "metier.sources"
@@ -55,6 +57,25 @@ class SourceContext:
 
     catalog: Catalog
     settings: IndexingSettings
+
+    @property
+    def outbound(self) -> Outbound:
+        """What asks other machines, within METIER_OUTBOUND_ALLOW."""
+        from indexing.outbound import Outbound
+
+        return Outbound(parse_allowed(self.settings.outbound_allow))
+
+    @property
+    def most_bytes(self) -> int:
+        """The longest item, by METIER_MAX_FILE_MB."""
+        return self.settings.max_file_mb << 20
+
+    def known(self, record: SourceRecord) -> dict[str, str]:
+        """Return the version tags that are stored of the source's items, by uri."""
+        from indexing import store
+
+        with self.catalog.reading() as session:
+            return {stored.uri: stored.version_tag for stored in store.stored_versions(session, record.id)}
 
     def secret(self, record: SourceRecord) -> str:
         """Return the secret of the source; "" when it names none. Raises SourceError when it cannot be read."""

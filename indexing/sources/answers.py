@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from indexing.errors import OutboundError, OutboundRefused
-from indexing.outbound import parsed_url
+from indexing.outbound import origin, parsed_url
 from indexing.principals import LOCAL
 from indexing.sources.rest import moment
 from indexing.tables import EVERYONE
@@ -70,8 +70,7 @@ def within(base: str, link: Any) -> str:
     """
     here = parsed_url(base)
     there = parsed_url(str(link))
-    same = (there.scheme, there.host, there.port) == (here.scheme, here.host, here.port)
-    if not same or not there.path.startswith(f"{here.path.rstrip('/')}/") or "/../" in there.path:
+    if origin(there) != origin(here) or not there.path.startswith(f"{here.path.rstrip('/')}/") or "/../" in there.path:
         raise OutboundRefused(f"{base} leads away, to {there}.", remedy="Nothing more was asked; tell its operator.")
     return str(there)
 
@@ -91,6 +90,13 @@ def reader(name: Any, issuer: str, *, group: bool = False) -> str | None:
     if not isinstance(name, str) or not _READER.fullmatch(name) or name == EVERYONE:
         return None
     return name if issuer == LOCAL else f"{issuer}|{'group:' if group else ''}{name}"
+
+
+def fresh(token: Any, seen: set[str], url: str) -> None:
+    """Remember *token*, which leads to the next page. Raises OutboundError when it leads nowhere new."""
+    if not isinstance(token, str) or token in seen:
+        raise OutboundError(f"{url} lists in circles.")
+    seen.add(token)
 
 
 def has_ended(expires: Any) -> bool:

@@ -11,16 +11,14 @@ their own HTTP client past ``indexing/outbound.py``.
 
 from __future__ import annotations
 
-import base64
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from indexing.errors import OutboundError, OutboundRefused, SourceError
-from indexing.outbound import Outbound, joined_url, parsed_url
-from indexing.outbound_rules import parse_allowed
-from indexing.sources.rest import Denied, Gone, Rest
+from indexing.outbound import joined_url, origin, parsed_url
+from indexing.sources.rest import Denied, Gone, Rest, basic_auth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
 
 _HEADER = re.compile(r"[\x21-\x7e]+")
 _LOCAL = "local"
+_NAMED = 10
 #: What ids of the service look like; anything else is not put into an address.
 _ID = re.compile(r"[A-Za-z0-9:._-]{1,200}")
 
@@ -187,8 +186,7 @@ def site_address(location: str, example: str) -> str:
 
 def asking(record: SourceRecord, context: SourceContext) -> Rest:
     """Return what asks the service as the account of *record*. Raises SourceError when the secret cannot be used."""
-    outbound = Outbound(parse_allowed(context.settings.outbound_allow))
-    return Rest(outbound, credentials(record.options.get("email", ""), context.secret(record), record.secret))
+    return Rest(context.outbound, credentials(record.options.get("email", ""), context.secret(record), record.secret))
 
 
 def credentials(email: str, token: str, secret: str | None) -> dict[str, str]:
@@ -196,7 +194,7 @@ def credentials(email: str, token: str, secret: str | None) -> dict[str, str]:
     if not token:
         return {}
     if email:
-        return {"Authorization": "Basic " + base64.b64encode(f"{email}:{token}".encode()).decode("ascii")}
+        return basic_auth(email, token)
     if not _HEADER.fullmatch(token):
         raise SourceError(f"The secret {secret} holds blanks or signs that no token has.", remedy="Store it anew.")
     return {"Authorization": f"Bearer {token}"}
@@ -206,22 +204,6 @@ def refused(exc: Denied, secret: str | None) -> Denied:
     """Return *exc* with the name of the secret that it is about."""
     shown = f"the secret {secret} is wrong, ran out, or its account may not do this" if secret else "no secret is given"
     return Denied(f"{exc.message} Perhaps {shown}.")
-
-
-class understood:  # noqa: N801 -- used as a statement
-    """In its body, an answer of another shape than is documented is an OutboundError."""
-
-    def __init__(self, url: str) -> None:
-        """Remember who answered."""
-        self._url = url
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, _kind: object, exc: BaseException | None, _trace: object) -> None:
-        """Raise OutboundError in place of what a missing or strange part of the answer raised."""
-        if isinstance(exc, (KeyError, TypeError, ValueError, AttributeError, IndexError)):
-            raise OutboundError(f"{self._url} answers in a shape that is not known.") from exc
 
 
 def an_id(value: Any) -> str:
@@ -234,8 +216,8 @@ def an_id(value: Any) -> str:
 def cursor_of(url: str, following: str) -> str:
     """Return the cursor in the link to the next page. Raises OutboundRefused for a link to another machine."""
     joined = joined_url(url, following)
-    here, there = parsed_url(url), parsed_url(joined)
-    if (here.scheme, here.host, here.port) != (there.scheme, there.host, there.port):
+    there = parsed_url(joined)
+    if origin(parsed_url(url)) != origin(there):
         raise OutboundRefused(f"{url} has its next page on another machine, {there.host}.", remedy="Tell its owner.")
     found = parse_qs(urlsplit(joined).query).get("cursor", [])
     if len(found) != 1:
@@ -243,8 +225,7 @@ def cursor_of(url: str, following: str) -> str:
     return found[0]
 
 
-def fresh(token: str, seen: set[str], url: str) -> None:
-    """Remember *token*. Raises OutboundError when it was seen before: the listing would never end."""
-    if token in seen:
-        raise OutboundError(f"{url} leads from page to page in a circle.")
-    seen.add(token)
+def first_of(unknown: Mapping[str, str]) -> str:
+    """Return the first of what is *unknown* (what → why), and why that is, for a note."""
+    named = ", ".join(list(unknown)[:_NAMED]) + (" …" if len(unknown) > _NAMED else "")
+    return f"{named}. {next(iter(unknown.values()))}"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from indexing.documents import Item, Page
 from indexing.errors import ItemUnreadable, SourceError
 from indexing.sources import Kind
+from indexing.sources.answers import documented
 from indexing.sources.atlassian import (
     OPTIONS,
     SHOWN,
@@ -30,7 +31,6 @@ from indexing.sources.atlassian import (
     options_of,
     refused,
     site_address,
-    understood,
 )
 from indexing.sources.confluence_access import PAGE_SIZE, Access, ConfluencePeople, entries
 from indexing.sources.rest import Denied, moment, unreadable, write_document
@@ -92,7 +92,7 @@ class ConfluenceSource:
             spaces=listed_words(record.options.get("spaces", ""), _KEY, "spaces"),
             attachments=wanted == "yes",
             secret=record.secret,
-            max_bytes=context.settings.max_file_mb << 20,
+            max_bytes=context.most_bytes,
         )
 
     def pages(self, checkpoint: str | None) -> Iterator[Page]:
@@ -125,7 +125,7 @@ class ConfluenceSource:
             return
         url = f"{self.base}/rest/api/user/current"
         answer = self.rest.json(url)
-        with understood(url):
+        with documented(url):
             if not answer.get("accountId"):
                 raise Denied(f"{url} takes us for a visitor.")
 
@@ -135,7 +135,7 @@ class ConfluenceSource:
         keys: dict[str, str] = {}
         url = f"{self.base}/api/v2/spaces?status=current&limit={self.page_size}{wanted}"
         for found in entries(self.rest, url):
-            with understood(url):
+            with documented(url):
                 for space in found:
                     if space["status"] == "current":
                         keys[an_id(space["id"])] = str(space["key"])
@@ -155,10 +155,10 @@ class ConfluenceSource:
                 url = f"{self.base}/api/v2/blogposts?space-id={space}&status=current&sort=id&limit={self.page_size}"
             for found in entries(self.rest, url):
                 items: list[Item] = []
-                with understood(url):
+                with documented(url):
                     current = [content for content in found if content["status"] == "current"]
                 for content in current:
-                    with understood(url):
+                    with documented(url):
                         uri, tag = self._uri(kind, an_id(content["id"])), self._tag(content, space)
                         changed = moment(content["version"].get("createdAt"))
                     readers = access.readers(gate, kind, content)
@@ -170,7 +170,7 @@ class ConfluenceSource:
     def _attachments(self, kind: str, content: str, readers: tuple[str, ...], seen: _Seen) -> Iterator[Item]:
         url = f"{self.base}/api/v2/{_KINDS[kind]}/{content}/attachments?status=current&limit={self.page_size}"
         for found in entries(self.rest, url):
-            with understood(url):
+            with documented(url):
                 for attachment in found:
                     if attachment["status"] != "current":
                         continue
@@ -194,7 +194,7 @@ class ConfluenceSource:
         if attachment := re.fullmatch(re.escape(self.base) + r"(/rest/api/content/\d+/child/.*/)download", item.uri):
             key = attachment[1].rstrip("/").rpartition("/")[2]
             told = self._current(item, f"{self.base}/api/v2/attachments/{key}")
-            with unreadable(item.uri), understood(item.uri):
+            with unreadable(item.uri), documented(item.uri):
                 tag, name, media_type = _attachment_tag(told), str(told["title"]), told.get("mediaType")
             raw = self.rest.download(
                 item.uri, item, into, self.max_bytes, media_type=media_type, headers={"Accept": "*/*"}
@@ -202,7 +202,7 @@ class ConfluenceSource:
             return replace(raw, version_tag=tag, name=name.replace("/", "_"))
         key, _, kind = item.uri.partition("pageId=")[2].partition("&type=")
         told = self._current(item, f"{self.base}/api/v2/{_KINDS[kind or 'page']}/{key}?body-format=storage")
-        with unreadable(item.uri), understood(item.uri):
+        with unreadable(item.uri), documented(item.uri):
             space = an_id(told["spaceId"])
             title, stored = str(told["title"]), str(told["body"]["storage"]["value"])
             text = document(self._space_name(space), title, stored)
@@ -214,7 +214,7 @@ class ConfluenceSource:
         """Return what *url* answers. Raises ItemUnreadable for what is not there any more, or in the trash."""
         with unreadable(item.uri):
             answer = self.rest.json(url)
-            with understood(url):
+            with documented(url):
                 status = answer["status"]
         if status != "current":
             raise ItemUnreadable(f"{item.uri} is gone: it is {status}.", remedy="Nothing to do: the next run sees it.")
@@ -224,7 +224,7 @@ class ConfluenceSource:
         if space not in self._space_names:
             url = f"{self.base}/api/v2/spaces/{space}"
             answer = self.rest.json(url)
-            with understood(url):
+            with documented(url):
                 self._space_names[space] = str(answer["name"])
         return self._space_names[space]
 

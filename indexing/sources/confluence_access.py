@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from indexing.errors import OutboundError, SourceError
-from indexing.sources.atlassian import Gate, an_id, cursor_of, fresh, understood
+from indexing.sources.answers import documented, fresh
+from indexing.sources.atlassian import Gate, an_id, cursor_of, first_of
 from indexing.sources.rest import Denied, Gone
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ _PARENTS = {
 _OPEN = frozenset({"anonymous-users", "authenticated-users", "all-licensed-users"})
 #: After so many failures in a row the service is taken to be away.
 _IN_A_ROW = 3
-_NAMED = 10
 
 
 def entries(rest: Rest, url: str, start: str | None = None) -> Iterator[list[dict[str, Any]]]:
@@ -43,7 +43,7 @@ def entries(rest: Rest, url: str, start: str | None = None) -> Iterator[list[dic
     while True:
         asked = url if cursor is None else f"{url}&cursor={quote(cursor, safe='')}"
         answer = rest.json(asked)
-        with understood(asked):
+        with documented(asked):
             found = [dict(entry) for entry in answer["results"]]
             following = (answer.get("_links") or {}).get("next")
         yield found
@@ -66,7 +66,7 @@ class ConfluencePeople:
         while True:
             url = f"{self.base}/rest/api/group/{quote(group, safe='')}/membersByGroupId?start={done}&limit=200"
             answer = self.rest.json(url)
-            with understood(url):
+            with documented(url):
                 found = [an_id(user["accountId"]) for user in answer["results"]]
                 more = bool((answer.get("_links") or {}).get("next"))
             yield from found
@@ -78,14 +78,14 @@ class ConfluencePeople:
         """Return the name of the group with this id."""
         url = f"{self.base}/rest/api/group/by-id?id={quote(group, safe='')}"
         answer = self.rest.json(url)
-        with understood(url):
+        with documented(url):
             return str(answer["name"])
 
     def email(self, account: str) -> str:
         """Return the address of the account, "" when it is not shown."""
         url = f"{self.base}/rest/api/user?accountId={quote(account, safe='')}"
         answer = self.rest.json(url)
-        with understood(url):
+        with documented(url):
             return str(answer.get("email") or "")
 
 
@@ -107,7 +107,7 @@ class Access:
         url = f"{self.base}/api/v2/spaces/{space}/permissions?limit={PAGE_SIZE}"
         try:
             for page in entries(self.rest, url):
-                with understood(url):
+                with documented(url):
                     for entry in page:
                         operation = entry["operation"]
                         if (operation["key"], operation["targetType"]) == ("read", "space"):
@@ -138,12 +138,8 @@ class Access:
         told = tuple(self.directory.notes)
         if not self._unknown:
             return told
-        named = ", ".join(list(self._unknown)[:_NAMED]) + (" …" if len(self._unknown) > _NAMED else "")
-        why = next(iter(self._unknown.values()))
-        return (
-            f"Who may read {len(self._unknown)} of the entries could not be read, so nobody may: {named}. {why}",
-            *told,
-        )
+        count, first = len(self._unknown), first_of(self._unknown)
+        return (f"Who may read {count} of the entries could not be read, so nobody may: {first}", *told)
 
     def _upwards(self, kind: str, content: str) -> Iterator[tuple[str, str]]:
         """Yield *content* and all that it stands below. Raises OutboundError when it is above itself."""
@@ -187,7 +183,7 @@ class Access:
                 f"?expand=restrictions.user,restrictions.group&start={start}&limit=200"
             )
             answer = self.rest.json(url)
-            with understood(url):
+            with documented(url):
                 told = answer["restrictions"]
                 user, group = told["user"], told["group"]
                 found = max(len(user["results"]), len(group["results"]))
@@ -210,14 +206,14 @@ class Access:
                 raise OutboundError(f"{kind} {content} is of a kind that is not known.")
             url = f"{self.base}/api/v2/{_PARENTS[kind]}/{content}"
             answer = self.rest.json(url)
-            with understood(url):
+            with documented(url):
                 self._parents[kind, content] = _parent_of(answer)
         return self._parents[kind, content]
 
 
 def _parent_of(content: dict[str, Any]) -> tuple[str, str] | None:
     """Return kind and id of what *content* stands directly below. Raises OutboundError when it does not tell."""
-    with understood("The service"):
+    with documented("The service"):
         above, kind = content["parentId"], content["parentType"]
         return None if above is None else (str(kind), an_id(above))
 

@@ -9,18 +9,19 @@ Nothing outside the location is asked for: a name from the other side is one par
 from __future__ import annotations
 
 import hashlib
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from indexing.documents import Failure, Item, Page, RawDocument
 from indexing.errors import ItemUnreadable, OutboundTooLong, ParseLimit
 from indexing.sources.folder import Skipped, left_out, parts_of, uri_of
-from indexing.sources.private import private_file
+from indexing.sources.private import saved
 from indexing.sources.rest import Denied, Gone, unreadable
+from indexing.sources.web_pages import hash_tag
+from indexing.waits import wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -76,9 +77,7 @@ class Files(Protocol):
 class FilesSource:
     """The files of one place, a page for each folder or few."""
 
-    def __init__(
-        self, files: Files, *, most_bytes: int = 200 << 20, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, files: Files, *, most_bytes: int = 200 << 20, sleep: Callable[[float], None] = wait) -> None:
         """Remember where to look; nothing is asked yet. A file of more than *most_bytes* is not read to its end."""
         self._files = files
         self._most_bytes = most_bytes
@@ -140,7 +139,7 @@ class FilesSource:
                 size += len(piece)
                 if size > self._most_bytes:
                     return f"long {size}"
-            return _hash_tag(digest.hexdigest())
+            return hash_tag(digest.hexdigest())
 
         try:
             return self._files.read(parts, hashed)
@@ -169,14 +168,7 @@ class FilesSource:
         """Return the copy; None when the file changed under it."""
         if found.size_bytes is not None:
             self._refuse_long(item.uri, found.size_bytes)
-        digest, size = hashlib.sha256(), 0
-        path.unlink(missing_ok=True)  # an earlier attempt's
-        with private_file(path) as write:
-            for piece in found.pieces:
-                size += len(piece)
-                self._refuse_long(item.uri, size)
-                digest.update(piece)
-                write(piece)
+        digest, size = saved(self._bounded(item.uri, found.pieces), path)
         if not found.still() or (found.size_bytes is not None and size != found.size_bytes):
             return None
         if found.version == item.version_tag and item.size_bytes not in (None, size):
@@ -187,12 +179,19 @@ class FilesSource:
         return RawDocument(
             uri=item.uri,
             path=path,
-            content_hash=digest.hexdigest(),
+            content_hash=digest,
             size_bytes=size,
             media_type=found.media_type,
-            version_tag=_short(found.version if found.version is not None else _hash_tag(digest.hexdigest())),
+            version_tag=_short(found.version if found.version is not None else hash_tag(digest)),
             modified_at=found.modified_at or item.modified_at,
         )
+
+    def _bounded(self, uri: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        size = 0
+        for piece in pieces:
+            size += len(piece)
+            self._refuse_long(uri, size)
+            yield piece
 
     def _refuse_long(self, uri: str, size_bytes: int) -> None:
         if size_bytes > self._most_bytes:
@@ -209,10 +208,6 @@ class _TooDeep(Gone):
 def _no_name(name: str) -> str:
     """Return why *name* is not one part of a path; "" when it is."""
     return "names that are no file's" if name in {"", ".", ".."} or "/" in name or "\0" in name else ""
-
-
-def _hash_tag(digest: str) -> str:
-    return f"sha256 {digest}"
 
 
 def _short(tag: str) -> str:

@@ -144,6 +144,11 @@ def text_of(uri: str) -> str:
     return os.fsdecode(_ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), uri.encode("utf-8", "surrogatepass")))
 
 
+def short(uri: str) -> bytes:
+    """Return what stands for *uri* in memory, of which there may be a million."""
+    return hashlib.blake2b(uri.encode(), digest_size=12).digest()
+
+
 def parts_of(uri: str) -> tuple[str, ...]:
     """Return the names that *uri* was made of. Raises ItemUnreadable for one that leads anywhere else."""
     parts = tuple(text_of(uri).split("/"))

@@ -18,23 +18,23 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from indexing.documents import Item, Page, RawDocument
 from indexing.errors import ItemUnreadable, OutboundError, OutboundRefused, ParseLimit, SourceError
-from indexing.outbound import Outbound, parsed_url
-from indexing.outbound_rules import parse_allowed
+from indexing.outbound import parsed_url
 from indexing.principals import LOCAL
 from indexing.sources import Kind
-from indexing.sources.answers import base_address, document_name, documented, entries, identifier, size_of
+from indexing.sources.answers import base_address, document_name, documented, entries, fresh, identifier, size_of
 from indexing.sources.gdrive_access import Directory, account_token, readers_of
-from indexing.sources.oauth import Signed, named
+from indexing.sources.oauth import Signed
 from indexing.sources.rest import Busy, Denied, Gone, Rest, moment, unreadable
+from indexing.waits import wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -117,12 +117,13 @@ class GoogleDrive:
         if kind in _EXPORTS:
             exported, ending = _EXPORTS[kind]
             asked = f"{url}/export?{urlencode({'mimeType': exported})}"
-            return named(self._drive.download(asked, known, into, self._max_bytes), document_name(f"{name}{ending}"))
+            raw = self._drive.download(asked, known, into, self._max_bytes)
+            return replace(raw, name=document_name(f"{name}{ending}"))
         asked = f"{url}?{urlencode({'alt': 'media', 'supportsAllDrives': 'true'})}"
         raw = self._drive.download(asked, known, into, self._max_bytes)
         if digest and digest != raw.content_hash:
             raise ItemUnreadable(f"{item.uri} did not arrive as it is.", remedy="It is tried again at the next run.")
-        return named(raw, document_name(name))
+        return replace(raw, name=document_name(name))
 
     def _parts(self, folder: str, token: str | None) -> Iterator[Any]:
         """Yield the parts of a list; begun anew when the service does not know *token*, which is of an earlier run."""
@@ -138,9 +139,7 @@ class GoogleDrive:
             following = answer.get("nextPageToken")
             if following is None:
                 return
-            if not isinstance(following, str) or following in passed:
-                raise OutboundError(f"{self._base} lists in circles.")
-            passed.add(following)
+            fresh(following, passed, self._base)
             answer = self._listed(folder, following)
 
     def _listed(self, folder: str, token: str | None) -> Any:
@@ -240,22 +239,21 @@ def drive_address(location: str) -> str:
     return str(url.copy_with(query=None))
 
 
-def opened(record: SourceRecord, context: SourceContext, sleep: Callable[[float], None] = time.sleep) -> GoogleDrive:
+def opened(record: SourceRecord, context: SourceContext, sleep: Callable[[float], None] = wait) -> GoogleDrive:
     """Return the source that *record* describes. Raises SourceError for options that cannot be used."""
     options = record.options
     match = re.search(r"/folders/([^/]+)", record.location)
     where = {"folder": match[1] if match else "", "drive": options.get("drive", "")}
     if not all(re.fullmatch(r"[A-Za-z0-9_-]{0,200}", each) for each in where.values()):
         raise SourceError("The folder or drive is no id of Google Drive.", remedy="Take it from its address there.")
-    allowed = parse_allowed(context.settings.outbound_allow)
-    rest = Rest(Outbound(allowed), sleep=sleep, busy=_busy)
+    rest = Rest(context.outbound, sleep=sleep, busy=_busy)
     tokens = base_address(options.get("token") or TOKENS)
     key, subject = context.secret(record), options.get("subject", "")
     fresh = partial(account_token, rest, tokens, key, subject, record.secret or "")
     everyone = frozenset(each.strip().lower() for each in options.get("everyone", "").split(",") if each.strip())
     directory = Directory(options.get("issuer") or LOCAL, everyone)
     base = base_address(options.get("api") or API)
-    return GoogleDrive(Signed(rest, fresh), base, where, directory, context.settings.max_file_mb << 20)
+    return GoogleDrive(Signed(rest, fresh), base, where, directory, context.most_bytes)
 
 
 GDRIVE = Kind(

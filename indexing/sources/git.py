@@ -7,15 +7,15 @@ program that a repository's settings name. It brings no connection of its own ei
 
 from __future__ import annotations
 
-import base64
 import re
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from indexing.errors import SourceError
-from indexing.outbound import Limits, Outbound, parsed_url
-from indexing.outbound_rules import parse_allowed
+from indexing.outbound import Limits, parsed_url
 from indexing.sources import Kind
+from indexing.sources.rest import basic_auth
 
 if TYPE_CHECKING:
     from indexing.documents import SourceRecord
@@ -55,7 +55,7 @@ def basic(user: str, token: str) -> dict[str, str]:
     """Return the header that says who we are; none without a token."""
     if not token:
         return {}
-    return {"Authorization": f"Basic {base64.b64encode(f'{user}:{token}'.encode()).decode('ascii')}"}
+    return basic_auth(user, token)
 
 
 def _opened(record: SourceRecord, context: SourceContext) -> Source:
@@ -66,7 +66,6 @@ def _opened(record: SourceRecord, context: SourceContext) -> Source:
         raise SourceError(f"git needs a library: {exc}.", remedy="Install it: pip install 'metier[git]'.") from exc
     location = git_location(record.location)
     branch = branch_name(record.options.get("branch", ""))
-    most_bytes = context.settings.max_file_mb << 20
     repository: Clone | LocalRepository
     if location.startswith("/"):
         repository = LocalRepository(Path(location), branch)
@@ -76,9 +75,9 @@ def _opened(record: SourceRecord, context: SourceContext) -> Source:
             location,
             branch,
             headers=basic(record.options.get("user", "x-access-token"), context.secret(record)),
-            outbound=Outbound(parse_allowed(context.settings.outbound_allow), LIMITS),
+            outbound=replace(context.outbound, limits=LIMITS),
         )
-    return GitSource(repository, pattern=record.options.get("path", ""), most_bytes=most_bytes)
+    return GitSource(repository, pattern=record.options.get("path", ""), most_bytes=context.most_bytes)
 
 
 GIT = Kind(

@@ -14,8 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from indexing.documents import Failure, Page
 from indexing.errors import ItemUnreadable, OutboundError, OutboundRefused, SourceError
-from indexing.outbound import Outbound, joined_url
-from indexing.outbound_rules import parse_allowed
+from indexing.outbound import joined_url
 from indexing.sources import Kind
 from indexing.sources.folder import Skipped, left_out
 from indexing.sources.web import WebSource, web_address
@@ -43,8 +42,7 @@ class HttpSource(WebSource):
     @classmethod
     def opened(cls, record: SourceRecord, context: SourceContext) -> Self:
         """Return the source that *record* describes."""
-        allowed = parse_allowed(context.settings.outbound_allow)
-        return cls(record.location, Outbound(allowed), max_bytes=context.settings.max_file_mb << 20, pause_s=0)
+        return cls(record.location, context.outbound, max_bytes=context.most_bytes, pause_s=0)
 
     def pages(self, checkpoint: str | None) -> Iterator[Page]:  # noqa: ARG002 -- lists are read anew
         """Yield the files, a page for some hundred. A file or folder that cannot be asked makes its page incomplete.

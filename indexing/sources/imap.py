@@ -11,7 +11,6 @@ and gives no other way in.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 from datetime import UTC, datetime, timedelta
@@ -20,15 +19,15 @@ from urllib.parse import quote, unquote, urlsplit
 
 from indexing.documents import Item, Page, RawDocument
 from indexing.errors import ItemUnreadable, ParseLimit, SourceError
-from indexing.outbound import Outbound
-from indexing.outbound_rules import check_host, check_url_text, parse_allowed
+from indexing.outbound_rules import check_host, check_url_text
 from indexing.sources import Kind
+from indexing.sources.folder import short
 from indexing.sources.imap_client import Account, Mailbox, opened_mailbox
-from indexing.sources.private import private_file
+from indexing.sources.private import saved
 from indexing.sources.rest import Gone, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from indexing.documents import SourceRecord
@@ -103,10 +102,10 @@ class ImapSource:
                     if oldest is not None and message.arrived is not None and message.arrived < oldest:
                         older += 1
                         continue
-                    if _short(uri) in seen:
+                    if short(uri) in seen:
                         copies += 1
                         uri = _numbered(message, mailbox.validity)
-                    seen.add(_short(uri))
+                    seen.add(short(uri))
                     tag = f"{mailbox.validity}-{message.uid}"
                     items.append(Item(uri, tag, message.arrived, message.size_bytes))
                 yield Page(tuple(items), complete=len(found) == last - first + 1)
@@ -161,23 +160,24 @@ class ImapSource:
 
     def _copied(self, mailbox: Mailbox, message: Message, item: Item, path: Path) -> RawDocument:
         self._refuse_long(item.uri, message.size_bytes)
-        digest, size = hashlib.sha256(), 0
-        with private_file(path) as write:
-            for piece in mailbox.pieces(message):
-                size += len(piece)
-                self._refuse_long(item.uri, size)
-                digest.update(piece)
-                write(piece)
+        digest, size = saved(self._bounded(item.uri, mailbox.pieces(message)), path)
         return RawDocument(
             uri=item.uri,
             path=path,
-            content_hash=digest.hexdigest(),
+            content_hash=digest,
             size_bytes=size,
             media_type="message/rfc822",
             version_tag=f"{mailbox.validity}-{message.uid}",
             modified_at=message.arrived,
             name=f"{message.uid}.eml",
         )
+
+    def _bounded(self, uri: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        size = 0
+        for piece in pieces:
+            size += len(piece)
+            self._refuse_long(uri, size)
+            yield piece
 
     def _refuse_long(self, uri: str, size_bytes: int) -> None:
         if size_bytes > self._most_bytes:
@@ -199,11 +199,6 @@ def _uri(message: Message, validity: int) -> str:
 
 def _numbered(message: Message, validity: int) -> str:
     return f"uid:{validity}-{message.uid}"
-
-
-def _short(uri: str) -> bytes:
-    """Return what stands for *uri* in memory, of which there may be a million."""
-    return hashlib.blake2b(uri.encode(), digest_size=12).digest()
 
 
 def _notes(deleted: int, drafts: int, older: int, copies: int, days: int) -> tuple[str, ...]:
@@ -228,9 +223,9 @@ def _opened(record: SourceRecord, context: SourceContext) -> ImapSource:
         password=context.secret(record),
         mailbox=unquote(place.path).removeprefix("/"),
         encrypted=place.scheme == "imaps",
-        outbound=Outbound(parse_allowed(context.settings.outbound_allow)),
+        outbound=context.outbound,
     )
-    return ImapSource(account, since_days=int(days), most_bytes=context.settings.max_file_mb << 20)
+    return ImapSource(account, since_days=int(days), most_bytes=context.most_bytes)
 
 
 IMAP = Kind(

@@ -15,12 +15,12 @@ import ssl
 import time
 import weakref
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from indexing.errors import OutboundError, OutboundRefused
 from indexing.outbound_sockets import connected
 from indexing.sources.rest import Denied, Gone
+from indexing.sources.web_pages import date_of
 
 if TYPE_CHECKING:
     import socket
@@ -318,7 +318,7 @@ def _messages(answer: list[Any]) -> list[Message]:
             uid=int(uid[1]),
             message_id=known[1] if known else b"",
             size_bytes=int(size[1]),
-            arrived=_moment(date[1]) if date else None,
+            arrived=date_of(date[1].decode("ascii", "replace")) if date else None,
             deleted=rb"\deleted" in marks,
             draft=rb"\draft" in marks,
         )
@@ -333,13 +333,6 @@ def _literal(answer: list[Any]) -> bytes | None:
         if match := re.search(rb'BODY\[\]<\d+> (?:"((?:[^"\\]|\\.)*)"|NIL)', part):
             return re.sub(rb"\\(.)", rb"\1", match[1] or b"")
     return None
-
-
-def _moment(text: bytes) -> datetime | None:
-    try:
-        return parsedate_to_datetime(text.decode("ascii"))
-    except ValueError:
-        return None
 
 
 def _flat(line: Any) -> bytes:

@@ -19,18 +19,17 @@ from typing import TYPE_CHECKING, Any
 from indexing.documents import Item, Page
 from indexing.errors import OutboundError, ParseLimit, SourceError
 from indexing.sources import Kind
+from indexing.sources.answers import documented, fresh
 from indexing.sources.atlassian import (
     OPTIONS,
     SHOWN,
     Options,
     an_id,
     asking,
-    fresh,
     listed_words,
     options_of,
     refused,
     site_address,
-    understood,
 )
 from indexing.sources.jira_access import Access, JiraPeople, values
 from indexing.sources.rest import Denied, moment, unreadable, write_document
@@ -70,7 +69,7 @@ class JiraSource:
             options=options_of(record.options),
             jql=query_of(record.options.get("jql", ""), record.options.get("projects", "")),
             secret=record.secret,
-            max_bytes=context.settings.max_file_mb << 20,
+            max_bytes=context.most_bytes,
         )
 
     def pages(self, checkpoint: str | None) -> Iterator[Page]:
@@ -99,7 +98,7 @@ class JiraSource:
         if self.rest.headers:
             url = f"{self.base}/rest/api/3/myself"
             answer = self.rest.json(url)
-            with understood(url):
+            with documented(url):
                 an_id(answer["accountId"])
 
     def _search(self, token: str) -> Iterator[tuple[list[dict[str, Any]], str]]:
@@ -115,7 +114,7 @@ class JiraSource:
                     raise
                 token = ""  # that of a checkpoint ran out: all is listed
                 continue
-            with understood(url):
+            with documented(url):
                 issues = [dict(issue) for issue in answer["issues"]]
                 token = str(answer.get("nextPageToken") or "")
                 if not token and answer.get("isLast") is False:
@@ -126,7 +125,7 @@ class JiraSource:
             fresh(token, seen, url)
 
     def _item(self, issue: dict[str, Any], access: Access) -> Item:
-        with understood("The list of issues"):
+        with documented("The list of issues"):
             fields = dict(issue["fields"])
             uri = f"{self.base}/issues/?jql=id={an_id(issue['id'])}"
             tag, changed = _tag(issue), moment(fields["updated"])
@@ -141,13 +140,13 @@ class JiraSource:
         with unreadable(item.uri):
             asked = f"{url}?fields={_FETCHED}&expand=renderedFields"
             issue = self.rest.json(asked)
-            with understood(asked):
+            with documented(asked):
                 parts, tag, changed = [_head(issue)], _tag(issue), moment(issue["fields"]["updated"])
                 name = f"{issue['key']} {issue['fields']['summary']}"
             size = len(parts[0])
             commented = f"{url}/comment?orderBy=created&expand=renderedBody"
             for comment in values(self.rest, commented, of="comments"):
-                with understood(commented):
+                with documented(commented):
                     parts.append(_comment(comment))
                 size += len(parts[-1])
                 if size > self.max_bytes:

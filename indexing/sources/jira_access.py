@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from indexing.sources.atlassian import NOBODY, Gate, an_id, understood
+from indexing.sources.answers import documented
+from indexing.sources.atlassian import NOBODY, Gate, an_id, first_of
 from indexing.sources.rest import Denied, Gone
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from indexing.sources.rest import Rest
 
 _PAGE_SIZE = 100
-_NAMED = 10
 
 
 def values(rest: Rest, url: str, of: str = "values") -> Iterator[dict[str, Any]]:
@@ -29,7 +29,7 @@ def values(rest: Rest, url: str, of: str = "values") -> Iterator[dict[str, Any]]
     while True:
         asked = f"{url}&startAt={done}&maxResults={_PAGE_SIZE}"
         answer = rest.json(asked)
-        with understood(asked):
+        with documented(asked):
             found = [dict(entry) for entry in answer[of]]
             total = answer.get("total")
             last = answer.get("isLast", total is not None and done + len(found) >= int(total))
@@ -50,7 +50,7 @@ class JiraPeople:
         """Yield the account ids of the group's members."""
         url = f"{self.base}/rest/api/3/group/member?groupId={quote(group, safe='')}"
         for user in values(self.rest, url):
-            with understood(url):
+            with documented(url):
                 found = an_id(user["accountId"])
             yield found
 
@@ -58,7 +58,7 @@ class JiraPeople:
         """Return the name of the group with this id. Raises Gone when there is none."""
         url = f"{self.base}/rest/api/3/group/bulk?groupId={quote(group, safe='')}"
         answer = self.rest.json(url)
-        with understood(url):
+        with documented(url):
             found = [str(each["name"]) for each in answer["values"] if each["groupId"] == group]
         if len(found) != 1:
             raise Gone(f"{url} knows no such group.")
@@ -68,7 +68,7 @@ class JiraPeople:
         """Return the address of the account, "" when it is not shown."""
         url = f"{self.base}/rest/api/3/user?accountId={quote(account, safe='')}"
         answer = self.rest.json(url)
-        with understood(url):
+        with documented(url):
             return str(answer.get("emailAddress") or "")
 
 
@@ -85,7 +85,7 @@ class Access:
 
     def readers(self, fields: dict[str, Any]) -> tuple[str, ...]:
         """Return the names of who may read the issue with these *fields*; () when that is not known."""
-        with understood("The list of issues"):
+        with documented("The list of issues"):
             project = an_id(fields["project"]["id"])
             level = an_id(fields["security"]["id"]) if fields.get("security") else None
             people = {
@@ -106,9 +106,8 @@ class Access:
         told = tuple(self.directory.notes)
         if not self._unknown:
             return told
-        named = ", ".join(list(self._unknown)[:_NAMED]) + (" …" if len(self._unknown) > _NAMED else "")
-        why = next(iter(self._unknown.values()))
-        return (f"Who may read could not be read, so nobody may read the issues of: {named}. {why}", *told)
+        first = first_of(self._unknown)
+        return (f"Who may read could not be read, so nobody may read the issues of: {first}", *told)
 
     def _told(
         self, key: tuple[str, str], ask: Callable[[str], Iterator[tuple[str, str]]]
@@ -125,14 +124,14 @@ class Access:
     def _browsing(self, project: str) -> Iterator[tuple[str, str]]:
         url = f"{self.base}/rest/api/3/project/{project}/permissionscheme?expand=permissions"
         answer = self.rest.json(url)
-        with understood(url):
+        with documented(url):
             grants = [dict(grant) for grant in answer["permissions"]]
             yield from _holders([grant["holder"] for grant in grants if grant["permission"] == "BROWSE_PROJECTS"])
 
     def _on_level(self, level: str) -> Iterator[tuple[str, str]]:
         url = f"{self.base}/rest/api/3/issuesecurityschemes/level/member?levelId={level}"
         for member in values(self.rest, url):
-            with understood(url):
+            with documented(url):
                 if str(member["issueSecurityLevelId"]) == level:
                     yield from _holders([member["holder"]])
 
@@ -166,7 +165,7 @@ class Access:
     def _role(self, project: str, role: str) -> Gate:
         url = f"{self.base}/rest/api/3/project/{project}/role/{role}"
         answer = self.rest.json(url)
-        with understood(url):
+        with documented(url):
             actors = answer["actors"]
             return Gate(
                 frozenset(an_id(each["actorUser"]["accountId"]) for each in actors if each.get("actorUser")),
@@ -176,7 +175,7 @@ class Access:
     def _lead(self, project: str, _role: str) -> Gate:
         url = f"{self.base}/rest/api/3/project/{project}"
         answer = self.rest.json(url)
-        with understood(url):
+        with documented(url):
             return Gate(users=frozenset({an_id(answer["lead"]["accountId"])}))
 
 

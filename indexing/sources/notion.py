@@ -24,17 +24,18 @@ import re
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from indexing.documents import Item, Page, RawDocument
-from indexing.errors import OutboundError, OutboundRefused, ParseLimit, SourceError
-from indexing.outbound import Outbound, parsed_url
-from indexing.outbound_rules import parse_allowed
+from indexing.errors import OutboundRefused, ParseLimit, SourceError
+from indexing.outbound import parsed_url
 from indexing.sources import Kind
-from indexing.sources.answers import base_address, documented, entries
+from indexing.sources.answers import base_address, documented, entries, fresh
 from indexing.sources.notion_text import PAGES, head_of, written
 from indexing.sources.rest import Denied, Gone, Rest, SignedOut, moment, unreadable, write_document
+from indexing.waits import wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -89,9 +90,7 @@ class Notion:
             yield Page(items)
             if cursor is None:
                 break
-            if cursor in passed:
-                raise OutboundError(f"{self._base} lists in circles.")
-            passed.add(cursor)
+            fresh(cursor, passed, self._base)
         yield Page(tuple(item for uri in known if uri not in seen and (item := self._still_there(uri))))
 
     def fetch(self, item: Item, into: Path) -> RawDocument:
@@ -217,15 +216,8 @@ def workspace_address(location: str) -> str:
     return _ADDRESS
 
 
-def opened(record: SourceRecord, context: SourceContext, sleep: Callable[[float], None] = time.sleep) -> Notion:
+def opened(record: SourceRecord, context: SourceContext, sleep: Callable[[float], None] = wait) -> Notion:
     """Return the source that *record* describes. Raises SourceError when it has no token, or one that cannot be."""
-    from indexing import store
-
-    def known() -> dict[str, str]:
-        with context.catalog.reading() as session:
-            stored = store.known_documents(session, record.id)
-        return {uri: document.version_tag for uri, document in stored.items() if document.parent_id is None}
-
     token = context.secret(record)
     if not token or not token.isascii() or not token.isprintable():
         raise SourceError(
@@ -233,8 +225,9 @@ def opened(record: SourceRecord, context: SourceContext, sleep: Callable[[float]
             remedy="Store the secret of the integration with `metier sources secret`, and name it with --secret.",
         )
     headers = {"Authorization": f"Bearer {token}", "Notion-Version": _VERSION}
-    rest = Rest(Outbound(parse_allowed(context.settings.outbound_allow)), headers, sleep=sleep)
-    return Notion(rest, base_address(record.options.get("api") or API), known, record.secret or "")
+    rest = Rest(context.outbound, headers, sleep=sleep)
+    base = base_address(record.options.get("api") or API)
+    return Notion(rest, base, partial(context.known, record), record.secret or "")
 
 
 NOTION = Kind(

@@ -112,11 +112,6 @@ class Signed:
             return self._token
 
 
-def named(raw: RawDocument, name: str) -> RawDocument:
-    """Return *raw* with the name that its service has for it."""
-    return replace(raw, name=name)
-
-
 def option(options: Mapping[str, str], name: str) -> str:
     """Return the option *name*. Raises SourceError when it is not given."""
     if found := options.get(name, "").strip():

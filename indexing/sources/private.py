@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from typing import TYPE_CHECKING
 
 from indexing.errors import StorageFull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 
@@ -35,6 +36,21 @@ def private_file(path: Path) -> Iterator[Callable[[bytes], None]]:
     finally:
         with contextlib.suppress(OSError):  # each piece was flushed: closing has nothing left to lose
             target.close()
+
+
+def saved(pieces: Iterable[bytes], path: Path) -> tuple[str, int]:
+    """Write *pieces* to a file at *path*, in place of an earlier attempt's; return their sha256 and how many bytes.
+
+    Raises StorageFull, and what *pieces* raises.
+    """
+    digest, size = hashlib.sha256(), 0
+    path.unlink(missing_ok=True)
+    with private_file(path) as write:
+        for piece in pieces:
+            digest.update(piece)
+            size += len(piece)
+            write(piece)
+    return digest.hexdigest(), size
 
 
 def _no_room(path: Path, exc: OSError) -> StorageFull:

@@ -6,18 +6,18 @@ lengths and loops of redirects in the same way.
 
 from __future__ import annotations
 
-import hashlib
+import base64
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from indexing.documents import RawDocument
 from indexing.errors import ItemUnreadable, OutboundError, OutboundTooLong, ParseLimit, SourceError
-from indexing.sources.private import private_file
+from indexing.sources.private import saved
+from indexing.sources.web_pages import date_of
 from indexing.waits import wait
 
 if TYPE_CHECKING:
@@ -137,20 +137,10 @@ class Rest:
 
         Raises ItemUnreadable when it is gone or refused, ParseLimit when it is longer than *most_bytes*.
         """
-
-        def saved(reply: Reply) -> tuple[str, int]:
-            digest, size = hashlib.sha256(), 0
-            (into / "content").unlink(missing_ok=True)  # an earlier attempt's
-            with private_file(into / "content") as write:
-                for piece in reply.body(most_bytes):
-                    digest.update(piece)
-                    size += len(piece)
-                    write(piece)
-            return digest.hexdigest(), size
-
+        path = into / "content"
         with unreadable(item.uri):
-            digest, size = self.ask(url, saved, headers=headers)
-        return RawDocument(item.uri, into / "content", digest, size, media_type, item.version_tag, item.modified_at)
+            digest, size = self.ask(url, lambda reply: saved(reply.body(most_bytes), path), headers=headers)
+        return RawDocument(item.uri, path, digest, size, media_type, item.version_tag, item.modified_at)
 
 
 class unreadable:  # noqa: N801 -- used as a statement
@@ -175,11 +165,13 @@ class unreadable:  # noqa: N801 -- used as a statement
 
 def write_document(item: Item, text: str, into: Path, media_type: str) -> RawDocument:
     """Write *text*, which was made from what a service answered, to ``into / "content"`` as the bytes of *item*."""
-    content = text.encode()
-    with private_file(into / "content") as write:
-        write(content)
-    digest = hashlib.sha256(content).hexdigest()
-    return RawDocument(item.uri, into / "content", digest, len(content), media_type, item.version_tag, item.modified_at)
+    digest, size = saved([text.encode()], into / "content")
+    return RawDocument(item.uri, into / "content", digest, size, media_type, item.version_tag, item.modified_at)
+
+
+def basic_auth(user: str, password: str) -> dict[str, str]:
+    """Return the header that carries both (RFC 7617)."""
+    return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode('ascii')}"}
 
 
 def moment(text: str | None) -> datetime | None:
@@ -223,11 +215,8 @@ def retry_after_s(reply: Reply) -> float | None:
     told = reply.headers.get("retry-after", "").strip()
     if told.isascii() and told.isdecimal():
         return float(told)
-    try:
-        at = parsedate_to_datetime(told)
-    except ValueError:
-        return None
-    return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    at = date_of(told)
+    return None if at is None else max(0.0, (at - datetime.now(UTC)).total_seconds())
 
 
 def _wait_s(state: RetryCallState) -> float:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from indexing.documents import Item, Page
 from indexing.errors import ItemUnreadable, OutboundError, OutboundRefused, SourceError
-from indexing.outbound import Outbound
-from indexing.outbound_rules import parse_allowed
 from indexing.sources import Kind
 from indexing.sources.rest import write_document
 from indexing.sources.web import WebSource, web_address
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from indexing.documents import RawDocument, SourceRecord
-    from indexing.outbound import Reply
+    from indexing.outbound import Outbound, Reply
     from indexing.sources import SourceContext
     from indexing.sources.rss_feed import Feed
 
@@ -56,18 +55,11 @@ class RssSource(WebSource):
             import feedparser  # noqa: F401 -- said now, and not in the middle of a run
         except ImportError as exc:
             raise SourceError(f"Feeds need a library: {exc}.", remedy="Install it: pip install 'metier[rss]'.") from exc
-        from indexing import store
-
         keep = record.options.get("keep", "yes")
         if keep not in ("yes", "no"):
             raise SourceError(f"The option keep is yes or no, not {keep!r}.", remedy="Add the source with one of them.")
 
-        def known() -> dict[str, str]:
-            with context.catalog.reading() as session:
-                return {stored.uri: stored.version_tag for stored in store.stored_versions(session, record.id)}
-
-        outbound = Outbound(parse_allowed(context.settings.outbound_allow))
-        return cls(record.location, outbound, keep=keep == "yes", known=known)
+        return cls(record.location, context.outbound, keep=keep == "yes", known=partial(context.known, record))
 
     def pages(self, checkpoint: str | None) -> Iterator[Page]:  # noqa: ARG002 -- a feed is read anew
         """Yield the entries, then those that are kept, some hundred at a time.

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from indexing.errors import OutboundRefused, SourceError
-from indexing.outbound import Outbound, parsed_url
-from indexing.outbound_rules import parse_allowed
+from indexing.outbound import parsed_url
 from indexing.sources import Kind
 from indexing.sources.files import FilesSource, relative_parts
 
@@ -75,9 +74,9 @@ def _opened(record: SourceRecord, context: SourceContext) -> FilesSource:
         endpoint=_endpoint(options),
         region=region,
         keys=_keys(context.secret(record)),
-        outbound=Outbound(parse_allowed(context.settings.outbound_allow)),
+        outbound=context.outbound,
     )
-    return FilesSource(files, most_bytes=context.settings.max_file_mb << 20)
+    return FilesSource(files, most_bytes=context.most_bytes)
 
 
 S3 = Kind(

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from indexing.errors import SourceError
-from indexing.outbound import Outbound
-from indexing.outbound_rules import check_host, check_url_text, parse_allowed
+from indexing.outbound_rules import check_host, check_url_text
 from indexing.sources import Kind
 from indexing.sources.files import FilesSource, relative_parts
 
@@ -85,9 +84,9 @@ def _opened(record: SourceRecord, context: SourceContext) -> FilesSource:
         user=unquote(place.username or ""),
         secret=context.secret(record),
         key=host_key(given) if given else None,
-        outbound=Outbound(parse_allowed(context.settings.outbound_allow)),
+        outbound=context.outbound,
     )
-    return FilesSource(files, most_bytes=context.settings.max_file_mb << 20)
+    return FilesSource(files, most_bytes=context.most_bytes)
 
 
 SFTP = Kind(

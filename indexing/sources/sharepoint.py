@@ -18,22 +18,31 @@ unstructured-ingest: its connector downloads whole libraries without bounds, and
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from indexing.documents import Item, Page, RawDocument
 from indexing.errors import OutboundError, OutboundRefused, ParseLimit, SourceError
-from indexing.outbound import Outbound, parsed_url
-from indexing.outbound_rules import parse_allowed
+from indexing.outbound import parsed_url
 from indexing.principals import LOCAL
 from indexing.sources import Kind
-from indexing.sources.answers import base_address, document_name, documented, entries, identifier, size_of, within
-from indexing.sources.oauth import Signed, granted, named, option
+from indexing.sources.answers import (
+    base_address,
+    document_name,
+    documented,
+    entries,
+    fresh,
+    identifier,
+    size_of,
+    within,
+)
+from indexing.sources.oauth import Signed, granted, option
 from indexing.sources.rest import LONGEST_WAIT_S, Busy, Denied, Gone, Rest, moment, unreadable
 from indexing.sources.sharepoint_access import Directory, readers_of
+from indexing.waits import wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -88,9 +97,7 @@ class SharePoint:
             yield Page(items, notes=() if link else _notes(counts), checkpoint=link)
             if link is None:
                 return
-            if link in asked:
-                raise OutboundError(f"{self._base} lists in circles.")
-            asked.add(link)
+            fresh(link, asked, self._base)
             answer = self._graph.json(link)
 
     def fetch(self, item: Item, into: Path) -> RawDocument:
@@ -112,7 +119,7 @@ class SharePoint:
             raise ParseLimit(f"{item.uri} has {size >> 20} MB.", remedy="Split it, or raise METIER_MAX_FILE_MB.")
         known = Item(item.uri, tag, moment(modified) or item.modified_at, size)
         raw = self._graph.download(f"{url}/content", known, into, self._max_bytes)
-        return named(raw, name)
+        return replace(raw, name=name)
 
     def _begun(self, checkpoint: str | None) -> Any:
         """Return the first part of the listing, or the one at *checkpoint* unless the service has forgotten that."""
@@ -264,7 +271,7 @@ def _site(location: str) -> str:
     return url.host + (f":{quote(path)}" if path else "")
 
 
-def opened(record: SourceRecord, context: SourceContext, sleep: Callable[[float], None] = time.sleep) -> SharePoint:
+def opened(record: SourceRecord, context: SourceContext, sleep: Callable[[float], None] = wait) -> SharePoint:
     """Return the source that *record* describes. Raises SourceError for options that are missing or cannot be used."""
     options = record.options
     tenant, client = option(options, "tenant"), option(options, "client_id")
@@ -279,11 +286,11 @@ def opened(record: SourceRecord, context: SourceContext, sleep: Callable[[float]
         "scope": f"{graph}/.default",
     }
     login = f"{base_address(options.get('login') or LOGIN)}/{tenant}/oauth2/v2.0/token"
-    rest = Rest(Outbound(parse_allowed(context.settings.outbound_allow)), sleep=sleep)
+    rest = Rest(context.outbound, sleep=sleep)
     where = {"site": _site(record.location), "drive": options.get("drive", ""), "user": options.get("user", "")}
     directory = Directory(options.get("issuer") or LOCAL, options.get("org_links") == "yes")
     fresh = partial(granted, rest, login, form, record.secret or "")
-    return SharePoint(Signed(rest, fresh), f"{graph}/v1.0", where, directory, context.settings.max_file_mb << 20)
+    return SharePoint(Signed(rest, fresh), f"{graph}/v1.0", where, directory, context.most_bytes)
 
 
 SHAREPOINT = Kind(

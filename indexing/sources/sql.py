@@ -21,9 +21,8 @@ from sqlalchemy.exc import ArgumentError
 
 from indexing.documents import Failure, Item, Page
 from indexing.errors import ItemUnreadable, ParseLimit, SourceError
-from indexing.outbound_rules import parse_allowed
 from indexing.sources import Kind
-from indexing.sources.folder import text_of, uri_of
+from indexing.sources.folder import short, text_of, uri_of
 from indexing.sources.rest import write_document
 from indexing.sources.sql_client import Database, database_url, own_catalog
 
@@ -88,13 +87,13 @@ class SqlSource:
                     number += 1
                     identity = row[self._id_of(tuple(row.keys()))]
                     uri = _uri(identity)
-                    why = "has no id" if not uri else "has an id that came before" if _short(uri) in seen else ""
+                    why = "has no id" if not uri else "has an id that came before" if short(uri) in seen else ""
                     if why:
                         refused += 1
                         if refused <= _MOST_FAILURES:
                             failures.append(_failure(f"row {number}: {uri}", why))
                         continue
-                    seen.add(_short(uri))
+                    seen.add(short(uri))
                     self._kinds.add(type(identity))
                     items.append(self._item(uri, row))
                 yield Page(tuple(items), tuple(failures), issuer=self._issuer)
@@ -218,11 +217,6 @@ def _uri(identity: Any) -> str:
     return "" if identity is None else uri_of((_shown(identity),))
 
 
-def _short(uri: str) -> bytes:
-    """Return what stands for *uri* in memory, of which there may be a million."""
-    return hashlib.blake2b(uri.encode(), digest_size=12).digest()
-
-
 def _failure(uri: str, why: str) -> Failure:
     return Failure(
         uri.removesuffix(": "), "list", f"The row {why}.", "Write a query with one row for each id.", "SourceError"
@@ -300,13 +294,13 @@ def _opened(record: SourceRecord, context: SourceContext) -> SqlSource:
     if _is_own(url, context.settings.database):
         raise own_catalog()
     told = record.options
-    database = Database(url, parse_allowed(context.settings.outbound_allow), context.secret(record))
+    database = Database(url, context.outbound.allowed, context.secret(record))
     return SqlSource(
         database,
         sql_query(told.get("query", "")),
         Columns(*(told.get(name, "") for name in ("id", "title", "modified", "readers"))),
         issuer=told.get("issuer", "local"),
-        most_bytes=context.settings.max_file_mb << 20,
+        most_bytes=context.most_bytes,
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
@@ -22,9 +22,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from indexing.documents import WEB_PAGE, Item, RawDocument
 from indexing.errors import ItemUnreadable, OutboundError, OutboundRefused, OutboundTooLong, ParseLimit, SourceError
 from indexing.outbound import Outbound, gunzipped
-from indexing.outbound_rules import parse_allowed
 from indexing.sources import Kind
-from indexing.sources.private import private_file
+from indexing.sources.private import saved
+from indexing.sources.rest import retry_after_s
 from indexing.sources.sitemap import ROBOTS_BYTES, SITEMAP_BYTES, Robots, Sitemap, parsed_sitemap
 from indexing.sources.web_crawl import crawled
 from indexing.sources.web_pages import (
@@ -99,16 +99,8 @@ class WebSource:
     @classmethod
     def opened(cls, record: SourceRecord, context: SourceContext) -> Self:
         """Return the source that *record* describes."""
-        from indexing import store
-
-        def known() -> dict[str, str]:
-            with context.catalog.reading() as session:
-                stored = store.known_documents(session, record.id)
-            return {uri: document.version_tag for uri, document in stored.items()}
-
-        allowed = parse_allowed(context.settings.outbound_allow)
-        max_bytes = context.settings.max_file_mb << 20
-        return cls(record.location, Outbound(allowed), max_bytes=max_bytes, known=known)
+        known = partial(context.known, record)
+        return cls(record.location, context.outbound, max_bytes=context.most_bytes, known=known)
 
     def pages(self, checkpoint: str | None) -> Iterator[Page]:  # noqa: ARG002 -- a sitemap is read anew
         """Yield the pages that the site lists.
@@ -143,21 +135,15 @@ class WebSource:
         if reply.status in _GONE:
             raise ItemUnreadable(f"{item.uri} is gone: the site answers {reply.status}.", remedy="Nothing to do.")
         _refuse_failed(reply)
-        digest, size = hashlib.sha256(), 0
-        path.unlink(missing_ok=True)  # an earlier attempt's
-        with private_file(path) as write:
-            for piece in reply.body(self._max_bytes):
-                digest.update(piece)
-                size += len(piece)
-                write(piece)
+        digest, size = saved(reply.body(self._max_bytes), path)
         told = item.version_tag if item.version_tag.startswith("lastmod ") else tag_of(reply.headers)
         return RawDocument(
             uri=item.uri,
             path=path,
-            content_hash=digest.hexdigest(),
+            content_hash=digest,
             size_bytes=size,
             media_type=media_type_of(reply.headers),
-            version_tag=told or hash_tag(digest.hexdigest()),
+            version_tag=told or hash_tag(digest),
             modified_at=date_of(reply.headers.get("last-modified")) or item.modified_at,
         )
 
@@ -223,7 +209,8 @@ class WebSource:
             try:
                 with self._outbound.ask(url, method=method, stays=self.same_site) as reply:
                     if reply.status in _BUSY:
-                        wait_s = _retry_after_s(reply)
+                        told_s = retry_after_s(reply)
+                        wait_s = _BUSY_S if told_s is None else told_s
                         if wait_s > LONGEST_WAIT_S:
                             raise OutboundError(
                                 f"{url} asks to come back in {wait_s:.0f} seconds.", remedy="Run sync again then."
@@ -237,15 +224,6 @@ class WebSource:
 def _wait_s(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     return error.wait_s if isinstance(error, _Busy) else 0.0
-
-
-def _retry_after_s(reply: Reply) -> float:
-    """Return the seconds after which a busy server wants to be asked again: Retry-After in either of its forms."""
-    told = reply.headers.get("retry-after", "").strip()
-    if told.isascii() and told.isdecimal():
-        return float(told)
-    at = date_of(told)
-    return _BUSY_S if at is None else max(0.0, (at - datetime.now(UTC)).total_seconds())
 
 
 def _refuse_failed(reply: Reply) -> None:

@@ -6,17 +6,15 @@ told by its bytes: most servers make their ETag from a time in whole seconds, an
 
 from __future__ import annotations
 
-import base64
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from indexing.errors import OutboundError, OutboundRefused, SourceError
-from indexing.outbound import Outbound, joined_url, parsed_url
-from indexing.outbound_rules import parse_allowed
+from indexing.outbound import joined_url, parsed_url
 from indexing.sources import Kind
 from indexing.sources.files import Entry, FilesSource, Opened
-from indexing.sources.rest import Rest
+from indexing.sources.rest import Rest, basic_auth
 from indexing.sources.web_pages import date_of
 
 if TYPE_CHECKING:
@@ -189,7 +187,8 @@ def basic(secret: str) -> Mapping[str, str]:
         return {}
     if ":" not in secret:
         raise SourceError("The secret is not user:password.", remedy="Store it anew as user:password.")
-    return {"Authorization": f"Basic {base64.b64encode(secret.encode()).decode()}"}
+    user, _, password = secret.partition(":")
+    return basic_auth(user, password)
 
 
 def folder_address(location: str) -> str:
@@ -205,10 +204,9 @@ def folder_address(location: str) -> str:
 
 
 def _opened(record: SourceRecord, context: SourceContext) -> FilesSource:
-    outbound = Outbound(parse_allowed(context.settings.outbound_allow))
-    most_bytes = context.settings.max_file_mb << 20
-    rest = Rest(outbound, basic(context.secret(record)))
-    return FilesSource(WebdavFiles(record.location, rest, most_bytes), most_bytes=most_bytes)
+    rest = Rest(context.outbound, basic(context.secret(record)))
+    files = WebdavFiles(record.location, rest, context.most_bytes)
+    return FilesSource(files, most_bytes=context.most_bytes)
 
 
 WEBDAV = Kind(_opened, folder_address, "the address of a WebDAV folder: https://host/path/", {}, "user:password")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+from functools import partial
 
 import pytest
 
@@ -22,6 +23,7 @@ from tests.sources.http import Http
 from tests.sources.imap import Imap
 from tests.sources.jira import Jira
 from tests.sources.notion import Notion
+from tests.sources.place import fetched
 from tests.sources.push import Push
 from tests.sources.rss import Rss
 from tests.sources.s3 import S3
@@ -63,13 +65,7 @@ def place(request, sqlite_catalog, settings, tmp_path):
 @pytest.fixture
 def fetch(place, tmp_path):
     """Return a function that fetches an item into a new folder."""
-
-    def fetched(item):
-        into = tmp_path / f"into{len(list(tmp_path.iterdir()))}"
-        into.mkdir()
-        return place.source.fetch(item, into)
-
-    return fetched
+    return partial(fetched, tmp_path, place.source)
 
 
 class Kept:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import main
 from app.cli_serve import documents_of
 from indexing import runs
+from tests.commands import commands
 from tests.faces import LEAVE
 
 METIER = [sys.executable, "-m", "app.cli"]
@@ -23,21 +23,8 @@ METIER = [sys.executable, "-m", "app.cli"]
 
 @pytest.fixture
 def metier(tmp_path, monkeypatch, capsys, sqlite_url):
-    """Run one command beside a migrated, empty catalog; return (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("METIER_DATA_DIR", str(tmp_path / "data"))
-
-    def run(*arguments):
-        capsys.readouterr()
-        code: int | str = 0
-        try:
-            main([str(a) for a in arguments])
-        except SystemExit as exc:
-            code = exc.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
+    """Run one command beside a migrated, empty catalog."""
+    return commands(tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture

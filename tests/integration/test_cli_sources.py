@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 import stat
-import sys
 
 import pytest
 
-from app.cli import main
 from indexing.sources import kind_called, kind_names
+from tests.commands import commands
 
 
 @pytest.fixture
 def metier(tmp_path, monkeypatch, capsys, sqlite_url):
-    """Run one command beside a migrated, empty catalog; return (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("METIER_DATA_DIR", str(tmp_path / "data"))
-
-    def run(*arguments, piped=""):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(piped))
-        capsys.readouterr()
-        code: int | str = 0
-        try:
-            main([str(a) for a in arguments])
-        except SystemExit as exc:
-            code = exc.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
+    """Run one command beside a migrated, empty catalog."""
+    return commands(tmp_path, monkeypatch, capsys)
 
 
 def error_of(result):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import main
 from app.cli_evaluate import Wanted, evaluated
 from app.cli_open import local_scope
 from app.errors import BadRequest
@@ -21,6 +20,7 @@ from indexing import store
 from indexing.errors import ModelUnusable
 from indexing.pipeline import Indexing, sync_source
 from indexing.testing import FakeParsers, FakeSource, HashEmbedder, kinds_of
+from tests.commands import commands
 
 FILES = {
     "leave.md": "# Paid leave\n\nEveryone has 25 days of paid leave each year. Unused days expire on 31 March.",
@@ -217,20 +217,8 @@ def test_a_dash_prints_json_and_nothing_else(parts, golden_file, tmp_path, capsy
 
 @pytest.fixture
 def metier(tmp_path, monkeypatch, capsys, sqlite_url):
-    """Run one command beside an empty catalog; return (exit code, standard error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("METIER_DATA_DIR", str(tmp_path / "data"))
-
-    def call(*arguments):
-        capsys.readouterr()
-        code: int | str = 0
-        try:
-            main([str(each) for each in arguments])
-        except SystemExit as exc:
-            code = exc.code or 0
-        return code, capsys.readouterr().err
-
-    return call
+    """Run one command beside a migrated, empty catalog."""
+    return commands(tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +242,7 @@ def test_what_cannot_be_evaluated_is_exit_code_2_and_not_a_closed_gate(
     metier, golden_file, tmp_path, arguments, reason
 ):
     (tmp_path / "bad.jsonl").write_text('{"question": "x", "answers": ["y"]}\n{', encoding="utf-8")
-    code, error = metier("evaluate", *arguments)
+    code, _, error = metier("evaluate", *arguments)
 
     assert code == 2
     assert reason in error
@@ -269,11 +257,11 @@ def test_the_whole_command_with_the_packaged_model(metier, golden_file, tmp_path
     assert metier("sync")[0] == 0
 
     assert metier("evaluate", "set.jsonl", "--json", "base.json", "--html", "base.html")[0] == 0
-    code, error = metier("evaluate", "set.jsonl", "--against", "base.json", "--threshold", "0.9999", "--no-curve")
+    code, _, error = metier("evaluate", "set.jsonl", "--against", "base.json", "--threshold", "0.9999", "--no-curve")
     made = metier("evaluate", "--make", "made.jsonl", "--count", "4")
 
     assert code == 1, error
     assert "mail.eml" in error  # the one expected document that is not there
     assert made[0] == 0
-    assert "made by rule" in made[1]
+    assert "made by rule" in made[2]
     assert metier("evaluate", "made.jsonl")[0] == 0

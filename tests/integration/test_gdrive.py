@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from joserfc.jwk import RSAKey
 
-from indexing import store
 from indexing.errors import ItemUnreadable, OutboundError, OutboundRefused, ParseLimit, SourceError
-from indexing.pipeline import Indexing, sync_source
 from indexing.sources import SourceContext
 from indexing.sources.gdrive import drive_address
 from indexing.sources.gdrive_access import SCOPE, Directory, readers_of
 from indexing.sources.rest import Busy
-from indexing.testing import FakeParsers, HashEmbedder, kinds_of, listed
+from indexing.testing import listed
 from tests.sources.gdrive import DRIVE, GOOGLE, drive, key_file, permission, refusal
 from tests.sources.loopback import Answer
+from tests.worlds import only, synchronised
 
 pytestmark = pytest.mark.network
 
@@ -36,18 +37,7 @@ def world(sqlite_catalog, settings, waits):
 def run(sqlite_catalog, settings):
     """Return a function that synchronises a source into the catalog."""
 
-    def synced(source):
-        indexing = Indexing(sqlite_catalog, HashEmbedder(), FakeParsers(), settings(), kinds_of(gdrive=source))
-        with sqlite_catalog.transaction() as session:
-            record = store.source_named(session, "files") or store.add_source(session, "files", "gdrive", "")
-        return sync_source(indexing, record)
-
-    return synced
-
-
-def only(source):
-    (item,) = listed(source).items
-    return item
+    return partial(synchronised, sqlite_catalog, settings(), "gdrive")
 
 
 # --- permissions --------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,8 +26,14 @@ from indexing.sources.imap_client import Account
 from indexing.sources.rest import Denied, Gone
 from indexing.testing import listed
 from tests.dovecots import dovecot
+from tests.sources.place import fetched
 
 pytestmark = pytest.mark.network
+
+
+@pytest.fixture
+def fetch(tmp_path):
+    return partial(fetched, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -63,16 +70,6 @@ def source(server, mailbox):
         return ImapSource(Account(**(right | told)), since_days=since_days, most_bytes=most_bytes, batch=batch)
 
     return made
-
-
-@pytest.fixture
-def fetch(tmp_path):
-    def fetched(source, item):
-        into = tmp_path / f"into{time.monotonic_ns()}"
-        into.mkdir()
-        return source.fetch(item, into)
-
-    return fetched
 
 
 def mail(key="", text="text"):

@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import insert, make_url, select, text, update
 
 from app import audit, keys, personal, retention
-from app.cli import main
 from app.errors import BadRequest, NotFound
 from app.history import AnswerRecord, record_answer, record_feedback
 from app.people import grant, principal
@@ -20,6 +19,7 @@ from app.tables import AnswerRow, FeedbackRow
 from indexing import access, changelog, grants, principals, store
 from indexing.tables import LOCAL_PRINCIPAL_ID, utc_now
 from tests.catalogs import put
+from tests.commands import commands
 from tests.faces import QUESTION, face, wait_until
 
 NAME = "canary-ann"
@@ -323,20 +323,8 @@ def test_a_server_forgets_when_it_starts(settings, sqlite_catalog):
 
 @pytest.fixture
 def metier(tmp_path, monkeypatch, capsys, sqlite_url):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("METIER_DATA_DIR", str(tmp_path / "data"))
-
-    def run(*arguments):
-        capsys.readouterr()
-        code: int | str = 0
-        try:
-            main([str(a) for a in arguments])
-        except SystemExit as exc:
-            code = exc.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
+    """Run one command beside a migrated, empty catalog."""
+    return commands(tmp_path, monkeypatch, capsys)
 
 
 def actions(metier, *options):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 
@@ -13,6 +14,7 @@ from indexing.sources import SourceContext, kind_called, open_source
 from indexing.sources.rest import Denied
 from indexing.testing import listed
 from tests.buckets import buckets, refused
+from tests.sources.place import fetched
 from tests.webs import serving
 
 pytestmark = pytest.mark.network
@@ -28,19 +30,14 @@ ROW = (
 
 
 @pytest.fixture
-def server():
-    with buckets() as found:
-        yield found
+def fetch(tmp_path):
+    return partial(fetched, tmp_path)
 
 
 @pytest.fixture
-def fetch(tmp_path):
-    def fetched(source, item):
-        into = tmp_path / f"into{len(list(tmp_path.iterdir()))}"
-        into.mkdir()
-        return source.fetch(item, into)
-
-    return fetched
+def server():
+    with buckets() as found:
+        yield found
 
 
 def is_list(environ):

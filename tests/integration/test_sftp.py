@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,15 @@ from indexing.sources.files import FilesSource
 from indexing.sources.rest import Denied
 from indexing.sources.sftp import host_key
 from indexing.testing import listed
+from tests.sources.place import fetched
 from tests.sshd import sshd
 
 pytestmark = pytest.mark.network
+
+
+@pytest.fixture
+def fetch(tmp_path):
+    return partial(fetched, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -57,16 +64,6 @@ def source(server, root):
         return FilesSource(SftpFiles(**(right | told)), most_bytes=most_bytes, sleep=lambda seconds: None)
 
     return made
-
-
-@pytest.fixture
-def fetch(tmp_path):
-    def fetched(source, item):
-        into = tmp_path / f"into{len(list(tmp_path.iterdir()))}"
-        into.mkdir()
-        return source.fetch(item, into)
-
-    return fetched
 
 
 def names(source):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from indexing import store
@@ -14,6 +16,7 @@ from indexing.sources.sharepoint_access import Directory, readers_of
 from indexing.testing import FakeParsers, HashEmbedder, kinds_of, listed
 from tests.sources.loopback import Answer
 from tests.sources.sharepoint import SITE, error, group, library, link, user
+from tests.worlds import only, synchronised
 
 pytestmark = pytest.mark.network
 
@@ -35,18 +38,7 @@ def world(sqlite_catalog, settings, waits):
 def run(sqlite_catalog, settings):
     """Return a function that synchronises a source into the catalog."""
 
-    def synced(source):
-        indexing = Indexing(sqlite_catalog, HashEmbedder(), FakeParsers(), settings(), kinds_of(sharepoint=source))
-        with sqlite_catalog.transaction() as session:
-            record = store.source_named(session, "hr") or store.add_source(session, "hr", "sharepoint", "")
-        return sync_source(indexing, record)
-
-    return synced
-
-
-def only(source):
-    (item,) = listed(source).items
-    return item
+    return partial(synchronised, sqlite_catalog, settings(), "sharepoint")
 
 
 # --- permissions --------------------------------------------------------------------------------------------------

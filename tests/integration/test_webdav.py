@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from email.utils import formatdate
+from functools import partial
 
 import pytest
 
@@ -20,11 +21,17 @@ from indexing.sources.rest import Denied, Rest
 from indexing.sources.webdav import WebdavFiles, basic
 from indexing.testing import listed
 from tests.davs import dav
+from tests.sources.place import fetched
 from tests.webs import serving
 
 pytestmark = pytest.mark.network
 
 OLD = "Fri, 02 Jan 2026 03:04:05 GMT"
+
+
+@pytest.fixture
+def fetch(tmp_path):
+    return partial(fetched, tmp_path)
 
 
 @pytest.fixture
@@ -54,16 +61,6 @@ def source(server, waits):
         return FilesSource(files, most_bytes=most_bytes, sleep=lambda seconds: None)
 
     return made
-
-
-@pytest.fixture
-def fetch(tmp_path):
-    def fetched(source, item):
-        into = tmp_path / f"into{len(list(tmp_path.iterdir()))}"
-        into.mkdir()
-        return source.fetch(item, into)
-
-    return fetched
 
 
 def aged(path):

@@ -54,3 +54,10 @@ class Place:
     def outage(self) -> contextlib.AbstractContextManager[None]:
         """Fail in the middle of a listing, and when something is fetched, as long as the body goes on."""
         raise NotImplementedError
+
+
+def fetched(tmp_path: Path, source: Any, item: Any) -> Any:
+    """Fetch the item into a new folder."""
+    into = tmp_path / f"into{len(list(tmp_path.iterdir()))}"
+    into.mkdir()
+    return source.fetch(item, into)
