@@ -12,6 +12,7 @@ AppError
 ├── NotFound             absent, or not for this principal: the two look the same
 ├── Conflict             the name is taken, a run is already going on
 ├── NoIndexYet           nothing was indexed so far
+├── SlackError           Slack refused a call, or cannot be reached
 ├── AnswerWithdrawn      a cited document changed, or may no longer be read, while the answer was written
 └── GeneratorError       the generator failed
     ├── GeneratorTimeout
@@ -99,6 +100,17 @@ class AnswerWithdrawn(AppError):
     """A cited document changed, or may no longer be read, while the answer was written."""
 
     default_remedy = "Ask again."
+
+
+class SlackError(AppError):
+    """Slack refused a call, or cannot be reached."""
+
+    default_remedy = "`metier slack status` tells how the connection is."
+
+    def __init__(self, message: str | None = None, *, remedy: str | None = None, code: str = "") -> None:
+        """Keep Slack's own word for what is wrong, such as channel_not_found; "" when it did not answer."""
+        super().__init__(message, remedy=remedy)
+        self.code = code
 
 
 class GeneratorError(AppError):

@@ -9,7 +9,8 @@ from sqlalchemy import Boolean, Float, ForeignKey, Integer, String, UniqueConstr
 from sqlalchemy.orm import Mapped, mapped_column
 
 import app.tables_audit
-import app.tables_golden  # noqa: F401 -- fill the same metadata
+import app.tables_golden
+import app.tables_slack  # noqa: F401 -- fill the same metadata
 import indexing.tables_events  # noqa: F401 -- the same
 from indexing.tables import Id, Table, utc_now
 
