@@ -170,7 +170,7 @@ def claim_due(session: Session) -> list[Claim]:
             continue
         run_id = runs.start_run(session, schedule.source_id, due_at=schedule.next_at)
         triggers.take(session, schedule.source_id)
-        last = runs.last_due(session, schedule.source_id, moment + PUT_BACK) or moment
+        last = runs.covered_until(session, schedule.source_id, moment + PUT_BACK) or moment
         _put_off(session, schedule.source_id, next_run(schedule.timing, max(moment, last), schedule.source_id))
         claims.append(Claim(known[schedule.source_id], run_id))
     for wanted in _wanted(session, moment):

@@ -205,7 +205,9 @@ def effects(catalog):
 
 def is_done(catalog, written):
     expected = {source_id: len(contents) for source_id, contents in written.items()}
-    return good_runs(catalog) == expected
+    found = good_runs(catalog)
+    assert all(found.get(source_id, 0) <= count for source_id, count in expected.items()), "a moment had two effects"
+    return found == expected
 
 
 def watch_overlaps(catalog):

@@ -216,6 +216,18 @@ def test_a_clock_that_is_put_back_repeats_no_moment(catalog, source):
     assert schedule_of(catalog, source).next_at == due + timedelta(days=1)
 
 
+def test_a_moment_that_a_late_run_stood_for_is_not_met_again_when_the_clock_is_put_back(catalog, source):
+    due = schedule_of(catalog, source).next_at
+    with catalog.transaction() as session:  # as if it had been off for two days, and the clock were put back by one
+        session.execute(update(SCHEDULE).values(next_at=now(session) - timedelta(seconds=1)))
+        late = runs.start_run(session, source.id, due_at=due - timedelta(days=1))
+        session.execute(update(RUN).where(RUN.c.id == late).values(started_at=due + timedelta(hours=4)))
+        runs.fail_run(session, late)
+
+    assert len(claimed(catalog)) == 1
+    assert schedule_of(catalog, source).next_at == due + timedelta(days=1)
+
+
 def test_a_clock_that_was_years_ahead_stops_no_schedule(catalog, source):
     due = schedule_of(catalog, source).next_at
     with catalog.transaction() as session:
