@@ -67,7 +67,7 @@ def test_retry_tries_a_parked_document_again_and_says_when_there_is_none(metier,
 
     assert "metier failures handbook" in refused
     assert (tried[0], "tries 1 again" in tried[2]) == (0, True)
-    assert (after["uri"], after["attempts"]) == ("odd.pdf", 0)
+    assert (after["failure"]["uri"], after["attempts"]) == ("odd.pdf", 0)
 
 
 def test_a_push_source_is_removed_only_after_a_yes(metier):
