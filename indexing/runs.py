@@ -144,11 +144,14 @@ def release(session: Session, run: RunRecord) -> bool:
     return True
 
 
-def fail_run(session: Session, run_id: int) -> None:
-    """Close a run whose process is dead, or gave no sign of life for LEASE_S; from now on it cannot write."""
+def fail_run(session: Session, run_id: int) -> bool:
+    """Close a run whose process is dead, or gave no sign of life for LEASE_S; from now on it cannot write.
+
+    Returns False, and changes nothing, when it had ended: then somebody else has seen to what follows.
+    """
     changelog.lock(session)
     values = {"state": "failed", "finished_at": now(session), "error": "The process ended before the run did."}
-    end_run(session, run_id, values, whole=False)
+    return end_run(session, run_id, values, whole=False)
 
 
 def going_on(session: Session, source_id: int | None = None) -> list[Going]:

@@ -159,8 +159,7 @@ def claim_due(session: Session) -> list[Claim]:
     changelog.lock(session)
     moment = now(session)
     for going in runs.going_on(session):
-        if not going.alive:
-            runs.fail_run(session, going.id)
+        if not going.alive and runs.fail_run(session, going.id):
             settle(session, going.source_id, succeeded=False)
     busy = {going.source_id for going in runs.going_on(session)}
     known = {source.id: source for source in store.sources(session)}
