@@ -90,7 +90,7 @@ def root_of(world: World, channel: Channel, thread_ts: str | None) -> str | None
     """Return the thread to reply in. Raises Refused when there is no such message."""
     if not thread_ts:
         return None
-    if not any(each.channel == channel.id and each.ts == thread_ts for each in world.posts):
+    if (channel.id, thread_ts) not in world.by_ts:
         raise Refused("thread_not_found")
     return thread_ts
 
@@ -98,11 +98,15 @@ def root_of(world: World, channel: Channel, thread_ts: str | None) -> str | None
 def by_app(call: Call, channel: Channel, text: str, blocks: list[dict[str, Any]]) -> Post:
     """Return a message of the app, not yet kept."""
     args, world = call.args, call.world
-    flags = {name: truth(args[name]) if name in args else None for name in ("unfurl_links", "unfurl_media")}
     thread_ts = root_of(world, channel, args.get("thread_ts"))
-    post = Post(channel.id, world.new_ts(), world.bot.id, text, blocks, thread_ts, world.bot_id, **flags)
+    post = Post(channel.id, world.new_ts(), world.bot.id, text, blocks, thread_ts, world.bot_id)
+    post.unfurl_links, post.unfurl_media = _flag(args, "unfurl_links"), _flag(args, "unfurl_media")
     post.metadata = _metadata(args)
     return post
+
+
+def _flag(args: dict[str, Any], name: str) -> bool | None:
+    return truth(args[name]) if name in args else None
 
 
 def post_message(call: Call) -> dict[str, Any]:
@@ -322,13 +326,17 @@ def respond(world: World, manifest: Manifest, token: str, args: dict[str, Any]) 
     if reply.uses >= RESPONSE_USES:
         raise Refused("used_url")
     reply.uses += 1
-    source = next((each for each in world.posts if each.ts == reply.message_ts and each.channel == reply.channel), None)
+    source = world.by_ts.get((reply.channel, reply.message_ts or ""))
     if truth(args.get("delete_original")) and source:
+        before = message_json(world, source)
         world.remove(source)
+        _tell(world, source, before, "message_deleted")
         return
     text, blocks = checked_text(args), checked_blocks(args)
     if truth(args.get("replace_original")) and source:
+        before = message_json(world, source)
         world.change(source, text, blocks)
+        _tell(world, source, before, "message_changed")
         return
     channel = world.channels[reply.channel]
     call = Call(world, manifest, args | {"thread_ts": args.get("thread_ts")}, 0, "")
@@ -339,6 +347,11 @@ def respond(world: World, manifest: Manifest, token: str, args: dict[str, Any]) 
     reply.message_ts = reply.message_ts or post.ts
     if post.only_for is None:
         announce(world, post)
+
+
+def _tell(world: World, post: Post, before: dict[str, Any], subtype: str) -> None:
+    if post.only_for is None:
+        announce_change(world, post, before, subtype)
 
 
 POSTING = {

@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.request
 import warnings
+from typing import Any
 
 import pytest
 import uvicorn
@@ -28,7 +29,7 @@ from app.testing.slack import FakeSlack
 
 pytestmark = pytest.mark.network
 
-MANIFEST = {
+MANIFEST: dict[str, Any] = {
     "features": {
         "bot_user": {"display_name": "Métier"},
         "app_home": {"home_tab_enabled": True, "messages_tab_enabled": True, "messages_tab_read_only_enabled": False},
