@@ -476,6 +476,10 @@ def test_429_makes_the_sdks_retry_handler_wait(slack, channel):
 
     assert time.monotonic() - started >= 1
     assert [each.error for each in slack.calls] == ["ratelimited", ""]
+    slack.rate_limit("chat.postMessage", 7)
+    with pytest.raises(SlackApiError) as caught:
+        client(slack).chat_postMessage(channel=channel, text="x")
+    assert (caught.value.response.status_code, caught.value.response.headers["Retry-After"]) == (429, "7")
 
 
 def test_lists_come_in_pages(still, someone, room):
