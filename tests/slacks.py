@@ -24,6 +24,7 @@ from app.wiring import build, close
 from indexing.secrets import store_secret
 from indexing.tables import Table
 from indexing.testing import FakeParsers, HashEmbedder
+from tests.faces import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -165,3 +166,69 @@ def running(parts: Parts, handle: Callable[..., None], sign: Callable[..., None]
 def jobs(catalog: Any, *columns: Any) -> list[Any]:
     with catalog.reading() as session:
         return list(session.execute(select(*(columns or JOB.c)).order_by(JOB.c.id)))
+
+
+@contextlib.contextmanager
+def replicas(
+    settings: Any, notes: Notes, where: Workspace, count: int = 1, pace: Pace = QUICK
+) -> Iterator[list[Running]]:
+    """Run the bot of the workspace in this process, as so many servers of one catalog would."""
+    opened = [fake_parts(settings) for _ in range(count)]
+    started: list[Running] = []
+    try:
+        connect(opened[0], where, **secrets_of(where))
+        for parts in opened:
+            started.append(running(parts, notes.handle, notes.sign, pace))
+            started[-1].start()
+        yield started
+    finally:
+        notes.go_on.set()
+        for each in started:
+            each.stop()
+        for parts in opened:
+            close(parts)
+
+
+#: The secrets of workspaces that tests have installed the app in, by the address of their Slack.
+INSTALLED: dict[str, dict[str, str]] = {}
+
+
+def installed(slack: Any, transport: str = "socket") -> Workspace:
+    """Return the workspace of a fake Slack, as ``metier slack connect`` would store it."""
+    INSTALLED[slack.api_url] = {
+        "slack_bot": slack.bot_token,
+        "slack_app": slack.app_token,
+        "slack_signing": slack.signing_secret,
+    }
+    fields = {"team_id": slack.team_id, "bot_user_id": slack.bot_user_id, "app_id": slack.app_id}
+    return workspace(transport, slack.api_url, **fields)
+
+
+def secrets_of(where: Workspace) -> dict[str, str]:
+    return INSTALLED.get(where.api_url, {})
+
+
+@contextlib.contextmanager
+def listening(settings: Any, notes: Notes, where: Workspace, pace: Pace = QUICK) -> Iterator[str]:
+    """Serve the application with a real server on loopback, and yield its address."""
+    import uvicorn
+
+    from app.cli_serve import bound
+
+    parts = fake_parts(settings)
+    listener = bound(parts.settings)
+    host, port = listener.getsockname()
+    app = create_app(parts)
+    connect(parts, where, **secrets_of(where))
+    app.state.slack = Running(parts, app.state.metrics, notes.handle, notes.sign, (), pace)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started and app.state.slack.bots)
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        listener.close()
+        close(parts)

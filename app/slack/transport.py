@@ -7,8 +7,10 @@ job in one transaction, which takes milliseconds; when that fails nothing is ack
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -240,7 +242,12 @@ class Socket:
         closing.join(CLOSE_S)
 
     def _closed(self, handler: SocketModeHandler) -> None:
+        handler.client.auto_reconnect_enabled = False
+        sock = getattr(handler.client.current_session, "sock", None)
         try:
+            if sock is not None:
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)  # wakes up the thread that reads: the SDK waits for it
             handler.close()
         except Exception:  # boundary of the thread; the socket was given up already
             log.warning("A socket could not be closed.", action="slack_socket_unclosed", team=self._team, exc_info=True)
