@@ -81,6 +81,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "rich": ("app.cli",),
     "s3fs": ("indexing.sources.s3_client",),
     "sentence_transformers": ("indexing.embed",),
+    "slack_bolt": ("app.slack.transport",),
+    "slack_sdk": ("app.slack.client", "app.slack.signed", "app.slack.transport"),
     "sqlalchemy": (
         "indexing.db",
         "indexing.tables",
@@ -105,6 +107,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "app.audit",
         "app.personal",
         "app.retention",
+        "app.slack.store",
         "app.sessions",
         "app.slack.store",
     ),
