@@ -106,6 +106,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "app.personal",
         "app.retention",
         "app.sessions",
+        "app.slack.store",
     ),
     "starlette": ("app.api", "app.server", "app.stream", "app.auth", "app.openai_api", "app.problems"),
     "tenacity": ("indexing.sources.rest", "indexing.sources.web"),
