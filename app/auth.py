@@ -48,9 +48,11 @@ ROLES: dict[str, frozenset[Permission]] = {
 }
 #: The route that lets in by the signature of what is sent to it, and by nothing else.
 HOOK_ROUTE = "/v1/sources/{source_id}/hook"
-#: Routes that need no permission: behind two is nothing but "it is up", through two one comes to have some, and one
-#: asks for a signature.
-OPEN_ROUTES = frozenset({"/healthz", "/readyz", "/v1/sign-in", "/v1/sign-in/callback", HOOK_ROUTE})
+#: The route that Slack sends to, which lets in by Slack's signature.
+SLACK_ROUTE = "/slack/events"
+#: Routes that need no permission: behind two is nothing but "it is up", through two one comes to have some, and two
+#: ask for a signature.
+OPEN_ROUTES = frozenset({"/healthz", "/readyz", "/v1/sign-in", "/v1/sign-in/callback", HOOK_ROUTE, SLACK_ROUTE})
 #: Methods that change nothing.
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 

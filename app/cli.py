@@ -19,6 +19,7 @@ from app import (
     cli_runs,
     cli_schedule,
     cli_serve,
+    cli_slack,
     cli_sources,
     cli_specialist,
     cli_sync,
@@ -72,6 +73,7 @@ cli.command("ask")(cli_ask.ask)
 cli.command("search")(cli_ask.search)
 cli.command("evaluate")(cli_evaluate.evaluate)
 cli.add_typer(cli_specialist.specialist, name="specialist")
+cli.add_typer(cli_slack.slack, name="slack")
 cli.add_typer(cli_people.people, name="people")
 cli.add_typer(cli_people.access, name="access")
 cli.add_typer(cli_people.key, name="key")

@@ -81,6 +81,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "rich": ("app.cli",),
     "s3fs": ("indexing.sources.s3_client",),
     "sentence_transformers": ("indexing.embed",),
+    "slack_bolt": ("app.slack.transport",),
+    "slack_sdk": ("app.slack.client", "app.slack.signed", "app.slack.transport"),
     "sqlalchemy": (
         "indexing.db",
         "indexing.tables",
@@ -105,10 +107,11 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "app.audit",
         "app.personal",
         "app.retention",
+        "app.slack.store",
         "app.sessions",
         "app.slack.store",
     ),
-    "starlette": ("app.api", "app.server", "app.stream", "app.auth", "app.openai_api", "app.problems"),
+    "starlette": ("app.api", "app.server", "app.stream", "app.auth", "app.openai_api", "app.problems", "app.testing."),
     "tenacity": ("indexing.sources.rest", "indexing.sources.web"),
     "tantivy": ("indexing.keywords",),
     "torch": (
@@ -118,13 +121,14 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "indexing.threads",
         "app.llm",
         "app.reading",
-        "app.testing",
+        "app.testing.",
     ),
-    "transformers": ("indexing.embed", "app.llm", "app.reading", "app.testing"),
+    "transformers": ("indexing.embed", "app.llm", "app.reading", "app.testing."),
     "typer": ("app.cli",),
     "unstructured": ("indexing.parsing.",),
-    "uvicorn": ("app.cli",),
+    "uvicorn": ("app.cli", "app.testing."),
     "watchfiles": ("indexing.watch",),
+    "websockets": ("app.testing.",),
 }
 
 

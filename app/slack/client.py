@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
@@ -17,7 +18,10 @@ from slack_sdk.http_retry.builtin_handlers import (
 from app.errors import SlackError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from slack_sdk.http_retry import HttpRequest, HttpResponse, RetryState
+    from slack_sdk.web import SlackResponse
 
 TIMEOUT_S = 20
 RATE_LIMIT_RETRIES = 5
@@ -28,32 +32,79 @@ _LOG = logging.getLogger("app.slack.sdk")
 _LOG.setLevel(logging.CRITICAL)
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose token it is, as Slack says."""
+
+    team_id: str
+    team: str
+    user_id: str
+    app_id: str  # "" where Slack does not say
+    scopes: frozenset[str] | None  # None where Slack does not say
+
+
+class _Patience(RateLimitErrorRetryHandler):
+    """Waits as long as Slack asks for, and has that counted."""
+
+    def __init__(self, count: Callable[[str], None]) -> None:
+        super().__init__(max_retry_count=RATE_LIMIT_RETRIES)
+        self._count = count
+
+    def prepare_for_next_attempt(
+        self,
+        *,
+        state: RetryState,
+        request: HttpRequest,
+        response: HttpResponse | None = None,
+        error: Exception | None = None,
+    ) -> None:
+        """Wait."""
+        self._count("rate_limited")
+        super().prepare_for_next_attempt(state=state, request=request, response=response, error=error)
+
+
 class Slack:
     """The Web API of one workspace, as the bot."""
 
-    def __init__(self, token: str, api_url: str) -> None:
-        """Keep the token; nothing is asked yet. *api_url* ends in a slash."""
+    def __init__(self, token: str, api_url: str, count: Callable[[str], None] = lambda _: None) -> None:
+        """Keep the token; nothing is asked yet. *api_url* ends in a slash. *count* is told how each call ends."""
         retries = [
             ConnectionErrorRetryHandler(max_retry_count=2),
             ServerErrorRetryHandler(max_retry_count=2),
-            RateLimitErrorRetryHandler(max_retry_count=RATE_LIMIT_RETRIES),
+            _Patience(count),
         ]
         self.web = WebClient(token, base_url=api_url, timeout=TIMEOUT_S, retry_handlers=retries, logger=_LOG)
+        self._count = count
 
     def call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
         """Return what Slack answers to *method* ("chat.postMessage"); arguments that are None are left out.
 
         After 429 it waits as long as Retry-After says and asks again. Raises SlackError with Slack's code.
         """
+        answer = self._ask(method, arguments)
+        return answer.data if isinstance(answer.data, dict) else {}
+
+    def identity(self) -> Identity:
+        """Return whose token it is. Raises SlackError, with the code invalid_auth for one that is not good."""
+        answer = self._ask("auth.test", {})
+        told = {name.lower(): value for name, value in answer.headers.items()}.get("x-oauth-scopes")
+        scopes = None if told is None else frozenset(scope.strip() for scope in told.split(",") if scope.strip())
+        found = {name: str(answer.get(name) or "") for name in ("team_id", "team", "user_id", "app_id")}
+        return Identity(**found, scopes=scopes)
+
+    def _ask(self, method: str, arguments: Mapping[str, Any]) -> SlackResponse:
         given = {name: value for name, value in arguments.items() if value is not None}
         try:
             answer = self.web.api_call(method, json=given)
         except SlackApiError as exc:
+            self._count("refused")
             code = str(exc.response.get("error") or "")
             raise SlackError(f"Slack refuses {method}: {code or exc.response.status_code}.", code=code) from exc
         except (SlackClientError, URLError, OSError) as exc:
+            self._count("unreachable")
             raise SlackError(f"Slack cannot be reached for {method}: {type(exc).__name__}.") from exc
-        return answer.data if isinstance(answer.data, dict) else {}
+        self._count("ok")
+        return answer
 
     def pages(self, method: str, key: str, **arguments: Any) -> Iterator[Any]:
         """Yield what *method* lists under *key*, page by page. Raises SlackError, also for more than MOST_PAGES."""
