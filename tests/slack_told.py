@@ -76,6 +76,8 @@ class Told:
         self.asked.append((method, arguments["channel"]))
         if method in self.refuses:
             raise SlackError("Refused.", code=self.refuses[method])
+        if arguments["channel"] not in self.members:
+            raise SlackError("No members.", code="fetch_members_failed")
         yield from self.members[arguments["channel"]]
 
 
