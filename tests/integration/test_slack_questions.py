@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from app.errors import GeneratorOverloaded, SlackError
+from app.reader import Reader
 from app.slack.client import Slack
 from app.slack.handle import handle
 from app.tables import AnswerRow
@@ -25,6 +26,13 @@ ANSWER = "25 days"
 @pytest.fixture
 def place(settings, sqlite_url):
     with town(settings()) as found:
+        yield found
+
+
+@pytest.fixture
+def plain(settings, sqlite_url):
+    """The same with the built-in reader, whose answer is the documents' own sentences."""
+    with town(settings(), generator=Reader()) as found:
         yield found
 
 
@@ -53,19 +61,19 @@ def test_a_message_that_nobody_put_to_the_bot_gets_nothing_at_all(place):
     assert rows(place, AnswerRow.id) == []
 
 
-def test_a_direct_message_is_answered_with_the_rights_of_who_asks(place):
-    place.direct(place.ann, ABOUT_SECRET)
-    place.direct(place.bob, ABOUT_SECRET)
+def test_a_direct_message_is_answered_with_the_rights_of_who_asks(plain):
+    plain.direct(plain.ann, ABOUT_SECRET)
+    plain.direct(plain.bob, ABOUT_SECRET)
 
-    assert any("123456" in text for text in place.slack.seen_by(place.ann, from_app=True))
-    assert not any("123456" in text for text in place.slack.seen_by(place.bob, from_app=True))
+    assert any("123456" in text for text in plain.slack.seen_by(plain.ann, from_app=True))
+    assert not any("123456" in text for text in plain.slack.seen_by(plain.bob, from_app=True))
 
 
-def test_an_answer_in_a_channel_holds_nothing_that_only_the_asker_may_read(place):
-    place.mention(place.ann, ABOUT_SECRET)
+def test_an_answer_in_a_channel_holds_nothing_that_only_the_asker_may_read(plain):
+    plain.mention(plain.ann, ABOUT_SECRET)
 
-    assert len(place.replies()) == 1
-    assert not any("123456" in text for text in place.slack.seen_by(place.bob))
+    assert len(plain.replies()) == 1
+    assert not any("123456" in text for text in plain.slack.seen_by(plain.bob))
 
 
 def test_the_quick_answer_is_streamed_and_the_generators_stands_at_the_end(place):
@@ -186,12 +194,12 @@ def test_a_question_that_is_too_long_is_refused_privately(place):
     assert "too long" in told.text
 
 
-def test_the_answer_to_a_command_is_for_the_asker_alone(place):
-    place.ask(place.ann, ABOUT_SECRET)
+def test_the_answer_to_a_command_is_for_the_asker_alone(plain):
+    plain.ask(plain.ann, ABOUT_SECRET)
 
-    assert any("123456" in said(each) for each in place.slack.ephemerals(place.ann))
-    assert place.replies() == []
-    assert not any("123456" in text for text in place.slack.seen_by(place.bob))
+    assert any("123456" in said(each) for each in plain.slack.ephemerals(plain.ann))
+    assert plain.replies() == []
+    assert not any("123456" in text for text in plain.slack.seen_by(plain.bob))
 
 
 def test_nothing_that_is_posted_unfurls(place):
