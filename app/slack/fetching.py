@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _OK = 200
 _LIMITS = Limits(seconds=120, redirects=0)
-_FILES = "https://files.slack.com/"
+_FILES = (b"https", b"files.slack.com", None)
 
 
 class Elsewhere(OutboundRefused):
@@ -58,9 +58,8 @@ def address_of(file: Mapping[str, Any], api_url: str) -> str:
     if file.get("is_external") or file.get("mode") == "external" or not given:
         raise Elsewhere
     url = parsed_url(given)
-    api = parsed_url(api_url)
-    own = {origin(api), origin(parsed_url(_FILES)), origin(parsed_url(f"https://files.{api.host}/"))}
-    if origin(url) not in own:
+    api = origin(parsed_url(api_url))
+    if origin(url) not in {api, _FILES, (b"https", b"files." + api[1], None)}:
         raise Elsewhere
     return str(url)
 

@@ -78,7 +78,7 @@ def forget(session: Session, team_id: str, user_id: str, principal_id: int | Non
 
 def due(session: Session) -> list[int]:
     """Return the sources whose time is up, and those that are nobody's any more; [] mostly."""
-    owned = dict(session.execute(select(FILES.c.source_id, FILES.c.expires_at)).tuples().all())
+    owned = {row.source_id: row.expires_at for row in session.execute(select(FILES.c.source_id, FILES.c.expires_at))}
     moment = now(session)
     ours = [source.id for source in store.sources(session) if source.options == OPTIONS]
     return [source_id for source_id in ours if source_id not in owned or owned[source_id] <= moment]

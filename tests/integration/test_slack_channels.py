@@ -143,13 +143,17 @@ def test_only_who_the_policy_lets_may_open_the_form_and_send_it(slack, who, edit
     }
     user = slack.member("ann", **people.get(who, {}))
     boss = slack.member("boss", role="operator")
-    channel = slack.slack.add_channel("hr", [boss] if who == "not in the channel" else [boss, user])
+    channel = slack.slack.add_channel("hr", [boss, user])
     set_policy(slack, channel, editors=editors)
     if who == "suspended":
         with slack.parts.catalog.transaction() as session:
             principals.set_state(session, slack.principals[user], "suspended")
 
-    offered = '"submit"' in text_of(open_settings(slack, user, channel))
+    asked = slack.command(user, channel, "settings")
+    if who == "not in the channel":  # any more; who reads a public channel may run commands in it
+        slack.slack.leave(user, channel)
+    settings_modal.settings(slack.bot, asked)
+    offered = '"submit"' in text_of(slack.modal(user))
 
     open_settings(slack, boss, channel)  # the same form, sent in another one's name
     sent = slack.slack.submit(slack.modal(boss).id, {"answers": "all"}, within_s=0).payload
