@@ -137,8 +137,10 @@ def _check_values(wanted: Wanted) -> None:
 
 def _check_kinds(wanted: Wanted, tokens: Tokens) -> None:
     """Raise BadRequest when a secret holds another kind of token than its name says: they are easily mixed up."""
-    given = ((wanted.bot_secret, tokens.bot, "xoxb-", "Bot User OAuth Token"),)
-    given += ((wanted.app_secret, tokens.app or "xapp-", "xapp-", "App-Level Token"),)
+    given = (
+        (wanted.bot_secret, tokens.bot, "xoxb-", "Bot User OAuth Token"),
+        (wanted.app_secret, tokens.app or "xapp-", "xapp-", "App-Level Token"),
+    )
     for secret, token, prefix, name in given:
         if not token.startswith(prefix):
             raise BadRequest(
@@ -176,7 +178,9 @@ def conditions(catalog: Catalog, settings: AppSettings) -> list[Condition]:
             each.outsiders,
             each.domains,
             each.heard_at,
-            *(jobs.get((each.team_id, state), 0) for state in ("waiting", "working", "failed")),
+            jobs.get((each.team_id, "waiting"), 0),
+            jobs.get((each.team_id, "working"), 0),
+            jobs.get((each.team_id, "failed"), 0),
             _trouble(settings, each),
         )
         for each in found

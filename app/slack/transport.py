@@ -228,7 +228,7 @@ class Socket:
         self._handler = handler
         handler.client.on_message_listeners.append(self._message)
         self._last, self._pong = time.monotonic(), None
-        handler.connect()
+        handler.client.connect()
         self.opened += 1
         log.info("Connected to Slack.", action="slack_connected", team=self._team)
 
@@ -248,7 +248,7 @@ class Socket:
             if sock is not None:
                 with suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)  # wakes up the thread that reads: the SDK waits for it
-            handler.close()
+            handler.client.close()
         except Exception:  # boundary of the thread; the socket was given up already
             log.warning("A socket could not be closed.", action="slack_socket_unclosed", team=self._team, exc_info=True)
 

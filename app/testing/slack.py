@@ -167,6 +167,13 @@ class FakeSlack(People):
         """Answer every call with this HTTP status and no JSON; None mends it."""
         self._troubles.broken = status
 
+    def end_streams(self) -> None:
+        """End every stream that is open, as Slack does with those that take longer than about five minutes."""
+        with self.world.lock:
+            for post in self.world.posts:
+                if post.state == "streaming":
+                    post.state = "streamed"
+
     def slow(self, method: str, seconds: float) -> None:
         """Let each call of *method* take this long ("files" for downloads)."""
         self._troubles.slow[method] = seconds

@@ -434,6 +434,7 @@ def test_commands_and_clicks_come_as_signed_forms(slack, ann, channel):
         ({"text": "x", "blocks": [section(block_id="a"), section(block_id="a")]}, "invalid_blocks"),
         ({"text": "x", "blocks": [section(block_id="a" * 256)]}, "invalid_blocks"),
         ({"text": "x", "blocks": [{"type": "marquee"}]}, "invalid_blocks"),
+        ({"text": "x", "blocks": [{"type": "markdown", "text": "x" * 6001}] * 2}, "msg_blocks_too_long"),
         ({"text": "x", "blocks": [{"type": "header", "text": plain("x" * 151)}]}, "invalid_blocks"),
         ({"text": "x", "blocks": [{"type": "context", "elements": [plain("x")] * 11}]}, "invalid_blocks"),
         ({"text": "x", "blocks": [{"type": "actions", "elements": [BUTTON, BUTTON]}]}, "invalid_blocks"),
@@ -476,6 +477,10 @@ def test_429_makes_the_sdks_retry_handler_wait(slack, channel):
 
     assert time.monotonic() - started >= 1
     assert [each.error for each in slack.calls] == ["ratelimited", ""]
+    slack.rate_limit("chat.postMessage", 7)
+    with pytest.raises(SlackApiError) as caught:
+        client(slack).chat_postMessage(channel=channel, text="x")
+    assert (caught.value.response.status_code, caught.value.response.headers["Retry-After"]) == (429, "7")
 
 
 def test_lists_come_in_pages(still, someone, room):
@@ -559,6 +564,31 @@ def test_a_stream_in_a_channel_says_for_whom_and_ends_once(still, someone, room)
     ended = error_of(web.chat_appendStream, channel=room, ts=stream, markdown_text="x")
     assert ended == "message_not_in_streaming_state"
     assert error_of(web.chat_stopStream, channel=room, ts=stream) == "message_not_in_streaming_state"
+
+
+def test_an_open_stream_is_not_changed_otherwise_and_one_that_slack_ended_takes_no_more(still, someone):
+    web, direct = client(still), still.direct(someone)
+    ts = web.chat_startStream(channel=direct, thread_ts=still.say(someone, direct, "how many?"))["ts"]
+
+    assert error_of(web.chat_update, channel=direct, ts=ts, text="x") == "streaming_state_conflict"
+    assert error_of(web.chat_delete, channel=direct, ts=ts) == "cant_delete_message"
+    still.end_streams()
+    ended = error_of(web.chat_stopStream, channel=direct, ts=ts, markdown_text="x")
+    assert ended == "message_not_in_streaming_state"
+    web.chat_update(channel=direct, ts=ts, text="25")
+    assert [each.text for each in still.replies(direct)] == ["25"]
+
+
+def test_an_update_keeps_the_blocks_that_it_does_not_name_and_is_shorter(still, room):
+    web = client(still)
+    ts = web.chat_postMessage(channel=room, text="old", blocks=[section("old")])["ts"]
+
+    assert error_of(web.chat_update, channel=room, ts=ts, text="é" * 2001) == "msg_too_long"
+    assert error_of(web.chat_update, channel=room, ts=ts, text="&" * 801) == "msg_too_long"
+    web.chat_update(channel=room, ts=ts, text="new")
+    kept = still.messages(room)[-1].blocks
+    web.chat_update(channel=room, ts=ts, text="new", blocks=[])
+    assert (len(kept), still.messages(room)[-1].blocks) == (1, ())
 
 
 def test_a_stream_of_the_sdk_that_has_ended_takes_no_more(still, someone):

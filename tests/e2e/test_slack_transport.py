@@ -67,6 +67,10 @@ def expected(*numbers):
     return sorted(f"question {number}?" for number in numbers)
 
 
+def socket_of(running, slack) -> Any:
+    return running.bots[slack.team_id].socket
+
+
 def test_a_question_is_acknowledged_when_it_is_stored_and_done_once(settings, sqlite_url, slack, notes, ann, channel):
     with slacks.replicas(settings(), notes, slacks.installed(slack)):
         wait_until(lambda: slack.connections == 1)
@@ -124,13 +128,13 @@ def test_a_connection_that_ends_is_made_anew_and_loses_nothing(
 def test_a_silent_socket_is_replaced(settings, sqlite_url, slack, notes, ann, channel, log_lines):
     slow_pings = Pace(lease=5, silent=1.2, ping=0.8, look=0.2, periodic=30)
     with slacks.replicas(settings(), notes, slacks.installed(slack), pace=slow_pings) as (running,):
-        wait_until(lambda: slack.connections == 1 and running.bots[slack.team_id].socket.trouble == "")
+        wait_until(lambda: slack.connections == 1 and socket_of(running, slack).trouble == "")
         time.sleep(2.0)
-        assert running.bots[slack.team_id].socket.opened == 1  # pongs alone keep it
+        assert socket_of(running, slack).opened == 1  # pongs alone keep it
         slack.silence()
         ask(slack, ann, channel, 1)
         wait_until(lambda: questions(notes) == expected(1), within_s=20)
-        wait_until(lambda: running.bots[slack.team_id].socket.opened == 2)
+        wait_until(lambda: socket_of(running, slack).opened == 2)
 
     assert any(line["action"] == "slack_socket_silent" for line in log_lines())
     assert slack.lost == []
@@ -144,7 +148,7 @@ def test_socket_mode_that_was_turned_off_is_told_and_comes_back(
         slack.disconnect("link_disabled")
         wait_until(lambda: any(line["action"] == "slack_link_disabled" for line in log_lines()))
         wait_until(lambda: slack.connections == 0)
-        assert running.bots[slack.team_id].socket.trouble != ""
+        assert socket_of(running, slack).trouble != ""
         code, out, _ = metier("status")
         assert (code, "NOT SERVED" in out) == (1, True)
 
@@ -152,7 +156,7 @@ def test_socket_mode_that_was_turned_off_is_told_and_comes_back(
         wait_until(lambda: slack.connections == 1, within_s=20)
         ask(slack, ann, channel, 1)
         wait_until(lambda: questions(notes) == expected(1))
-        assert running.bots[slack.team_id].socket.trouble == ""
+        assert socket_of(running, slack).trouble == ""
 
 
 def test_what_is_said_while_no_server_runs_is_done_by_the_next(settings, sqlite_url, slack, notes, ann, channel):

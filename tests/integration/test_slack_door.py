@@ -6,6 +6,7 @@ import json
 import os
 import random
 import time
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -199,7 +200,9 @@ def of_another_body(_chance, body, headers, _used):
 
 STAMPED = (stale, altered_stamp)
 MARKED = (altered_mark, of_another_secret, without_a_header)
-FORGERIES = {each.__name__: each for each in (altered_body, of_another_body, replayed, *MARKED, *STAMPED)}
+FORGERIES: dict[str, Any] = {
+    each.__name__: each for each in (altered_body, of_another_body, replayed, *MARKED, *STAMPED)
+}
 
 
 def test_without_its_secret_nothing_comes_in_and_everybody_is_told(settings, sqlite_url, catalog, notes, log_lines):
