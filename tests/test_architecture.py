@@ -107,7 +107,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "app.retention",
         "app.sessions",
     ),
-    "starlette": ("app.api", "app.server", "app.stream", "app.auth", "app.openai_api", "app.problems"),
+    "starlette": ("app.api", "app.server", "app.stream", "app.auth", "app.openai_api", "app.problems", "app.testing."),
     "tenacity": ("indexing.sources.rest", "indexing.sources.web"),
     "tantivy": ("indexing.keywords",),
     "torch": (
@@ -117,13 +117,14 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "indexing.threads",
         "app.llm",
         "app.reading",
-        "app.testing",
+        "app.testing.",
     ),
-    "transformers": ("indexing.embed", "app.llm", "app.reading", "app.testing"),
+    "transformers": ("indexing.embed", "app.llm", "app.reading", "app.testing."),
     "typer": ("app.cli",),
     "unstructured": ("indexing.parsing.",),
-    "uvicorn": ("app.cli",),
+    "uvicorn": ("app.cli", "app.testing."),
     "watchfiles": ("indexing.watch",),
+    "websockets": ("app.testing.",),
 }
 
 

@@ -1,4 +1,4 @@
-"""The fakes of the serving package, shipped for its own tests and for yours: scripted, obedient and tiny generators."""
+"""Generators and a reader that are not models, for tests: scripted, obedient and tiny generators."""
 
 from __future__ import annotations
 
