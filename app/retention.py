@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import delete, select
 
 from app import audit
+from app.slack import store_inbox
 from app.tables import AnswerRow
 from indexing import runs_history, targets
 from indexing.compaction import compact
@@ -37,6 +38,8 @@ BATCH = 500
 DAY_S = 86_400.0
 #: Days that runs are kept; the last ten of each source stay. No setting: they hold no questions, and are few.
 RUNS_KEPT_DAYS = 90
+#: What came in from Slack is kept so long: Slack sends the same thing again for minutes only.
+SLACK_KEPT = timedelta(days=1)
 #: Longest wait for the thread when the server stops.
 PATIENCE_S = 20.0
 
@@ -79,6 +82,7 @@ def apply(catalog: Catalog, settings: AppSettings, now: datetime | None = None) 
                 lines = audit.forget(session, before)
     with catalog.transaction() as session:
         targets.forget(session, now - targets.KEPT)
+        store_inbox.forget(session, now - SLACK_KEPT)
     forgotten = _forget_runs(catalog, now - timedelta(days=RUNS_KEPT_DAYS))
     compacted = compact(catalog, settings.cache_dir)
     return Forgotten(answers, lines, forgotten, compacted.scrubbed, compacted.receipts)

@@ -136,17 +136,10 @@ def unfinished(bot: Bot, place: Place, question_ts: str, *, owned: Collection[st
     *owned* are messages that other questions have begun. Raises SlackError.
     """
     root = place.thread_ts or question_ts
-    found = bot.slack.call(
-        "conversations.replies",
-        channel=place.channel_id,
-        ts=root,
-        oldest=question_ts,
-        include_all_metadata=True,
-        limit=100,
-    )
+    after = {"ts": root, "oldest": question_ts, "include_all_metadata": True, "limit": 100}
     ours = [
         each
-        for each in found.get("messages") or ()
+        for each in bot.slack.pages("conversations.replies", "messages", channel=place.channel_id, **after)
         if each.get("user") == bot.workspace.bot_user_id and str(each.get("ts")) > question_ts
     ]
     for each in ours:

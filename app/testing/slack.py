@@ -32,9 +32,10 @@ class FakeSlack(People):
     """A workspace with one app in it. Use it as a context manager, from any thread.
 
     *manifest* is the app's, as in https://docs.slack.dev/reference/app-manifest: with it only the events that it names
-    are sent, and a method needs its scope. With *events_url*, *commands_url* or *interactivity_url* those things
-    are sent there as signed requests, and the rest over Socket Mode. An event that is not acknowledged within
-    *ack_within_s* comes again, three times, after *pauses_s*. Pages of lists have *page_size* items.
+    are sent, and a method needs its scope. With *events_url*, *commands_url* or *interactivity_url* those things are
+    sent there as signed requests, and the rest over Socket Mode. An event that is not acknowledged within
+    *ack_within_s* comes again, three times, after *pauses_s*; while no connection is open, events wait. Pages of lists
+    have *page_size* items.
 
     Leaving it raises AssertionError when a method was called that it does not know (``unknown`` names them).
     """
@@ -166,6 +167,13 @@ class FakeSlack(People):
         """Answer every call with this HTTP status and no JSON; None mends it."""
         self._troubles.broken = status
 
+    def end_streams(self) -> None:
+        """End every stream that is open, as Slack does with those that take longer than about five minutes."""
+        with self.world.lock:
+            for post in self.world.posts:
+                if post.state == "streaming":
+                    post.state = "streamed"
+
     def slow(self, method: str, seconds: float) -> None:
         """Let each call of *method* take this long ("files" for downloads)."""
         self._troubles.slow[method] = seconds
@@ -175,10 +183,10 @@ class FakeSlack(People):
     def messages(self, channel: str, thread_ts: str | None = None) -> list[Message]:
         """Return what stands in a channel, or in one of its threads, oldest first; not what was deleted."""
         with self.world.lock:
-            here = [each for each in self.world.posts if each.channel == channel and each.only_for is None]
             if thread_ts is not None:
-                here = [each for each in here if thread_ts in (each.ts, each.thread_ts)]
-            return [message_of(each) for each in here if not each.deleted]
+                return [message_of(each) for each in self.world.thread(channel, thread_ts)]
+            here = self.world.by_channel.get(channel, ())
+            return [message_of(each) for each in here if not each.deleted and each.only_for is None]
 
     def replies(self, channel: str, thread_ts: str | None = None) -> list[Message]:
         """Return what stands there of the app."""
@@ -187,7 +195,7 @@ class FakeSlack(People):
     def ephemerals(self, user: str) -> list[Message]:
         """Return what only *user* was ever shown, deleted or not."""
         with self.world.lock:
-            return [message_of(each) for each in self.world.posts if each.only_for == user]
+            return [message_of(each) for each in self.world.by_reader.get(user, ())]
 
     def seen_by(self, user: str, *, from_app: bool = False) -> list[str]:
         """Return every text that this person could ever have read, of the app only with *from_app*.

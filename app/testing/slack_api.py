@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.testing.slack_manifest import OF_KIND
 from app.testing.slack_shapes import channel_json, message_json, user_json
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from app.testing.slack_manifest import Manifest
     from app.testing.slack_world import Channel, Post, User, World
 
+T = TypeVar("T")
 #: Arguments that are JSON, also where the body is a form.
 _JSON = {"blocks", "attachments", "metadata", "chunks", "view", "prompts", "loading_messages"}
 
@@ -67,8 +69,8 @@ class Call:
         """Raise Refused where the app lacks ``channels:<what>``, ``groups:<what>`` or ``im:<what>``."""
         self.needs_scope(f"{OF_KIND[channel.kind]}:{what}")
 
-    def page(self, items: Sequence[Any], key: str) -> dict[str, Any]:
-        """Return one page of *items* and the cursor of the next: https://docs.slack.dev/apis/web-api/pagination.
+    def page(self, items: Sequence[T], key: str, shape: Callable[[T], Any] = lambda item: item) -> dict[str, Any]:
+        """Return one page of *items*, each in its *shape*, and the cursor of the next: https://docs.slack.dev/apis/web-api/pagination.
 
         Never more than the fake's page size, whatever the ``limit``: Slack may give fewer than asked for, too.
         """
@@ -79,7 +81,7 @@ class Call:
         limit = int(self.args.get("limit") or self.page_size)
         end = start + max(1, min(limit, self.page_size))
         cursor = base64.b64encode(f"next:{end}".encode()).decode() if end < len(items) else ""
-        return {key: list(items[start:end]), "response_metadata": {"next_cursor": cursor}}
+        return {key: [shape(each) for each in items[start:end]], "response_metadata": {"next_cursor": cursor}}
 
 
 def decoded(args: dict[str, Any]) -> dict[str, Any]:
@@ -197,11 +199,11 @@ def conversations_history(call: Call) -> dict[str, Any]:
     channel = _readable(call)
     posts = [
         each
-        for each in call.world.posts
-        if each.channel == channel.id and not each.deleted and each.only_for is None
+        for each in call.world.by_channel.get(channel.id, ())
+        if not each.deleted and each.only_for is None
         if each.thread_ts in (None, each.ts) or each.subtype == "thread_broadcast"
     ]
-    found = call.page([message_json(call.world, each) for each in reversed(_between(call, posts))], "messages")
+    found = call.page(_between(call, posts)[::-1], "messages", partial(message_json, call.world))
     return found | {"has_more": bool(found["response_metadata"]["next_cursor"]), "pin_count": 0}
 
 
@@ -211,7 +213,7 @@ def conversations_replies(call: Call) -> dict[str, Any]:
     posts = call.world.thread(channel.id, call.need("ts"))
     if not posts:
         raise Refused("thread_not_found")
-    found = call.page([message_json(call.world, each) for each in _between(call, posts)], "messages")
+    found = call.page(_between(call, posts), "messages", partial(message_json, call.world))
     return found | {"has_more": bool(found["response_metadata"]["next_cursor"])}
 
 

@@ -212,6 +212,6 @@ def acted(block: dict[str, Any], element: dict[str, Any], value: str | None) -> 
     elif element["type"] in {"users_select", "channels_select", "conversations_select"}:
         chosen = {f"selected_{element['type'].removesuffix('s_select')}": value}
     elif element["type"] in {"button", "icon_button"}:
-        said = {name: element[name] for name in ("text", "value", "style", "icon") if name in element}
+        said: dict[str, Any] = {name: element[name] for name in ("text", "value", "style", "icon") if name in element}
         chosen = said if value in (None, element.get("value")) else None
     return None if chosen is None else action | chosen

@@ -101,7 +101,7 @@ class People:
         with self.world.lock:
             place = self.world.channels[channel]
             place.name = name
-            said = {"id": channel, "name": name, "created": int(place.created)}
+            said: dict[str, Any] = {"id": channel, "name": name, "created": int(place.created)}
             kind = "channel_rename" if place.kind == "channel" else "group_rename"
             self.world.announce({"type": kind, "channel": said, "event_ts": self.world.new_ts()}, place)
 
@@ -236,7 +236,7 @@ class People:
             check = {"id": file_id, "mode": "file_access", "file_access": "check_file_info"}
             shown = check | {"created": 0, "timestamp": 0, "user": ""} if place.shared else whole
             ts = self.say(user, channel, text, more.get("thread_ts"), files=[shown])
-            event = {"type": "file_shared", "file_id": file_id, "user_id": user, "channel_id": channel}
+            event: dict[str, Any] = {"type": "file_shared", "file_id": file_id, "user_id": user, "channel_id": channel}
             event |= {"file": {"id": file_id}, "event_ts": self.world.new_ts()}
             self.world.announce(event, place)
             return ts
@@ -249,7 +249,7 @@ class People:
             if tab == "home" and not self.outgoing.options.manifest.has_home:
                 raise LookupError("the app has no home tab")
             channel = self.world.direct(user)
-            event = {"type": "app_home_opened", "user": user, "channel": channel.id, "tab": tab}
+            event: dict[str, Any] = {"type": "app_home_opened", "user": user, "channel": channel.id, "tab": tab}
             event["event_ts"] = self.world.new_ts()
             home = next((v for v in self.world.views.values() if v.user == user and v.body["type"] == "home"), None)
             if tab == "home" and home:
@@ -331,10 +331,10 @@ class People:
         return self.outgoing.interact("interactive", payload)
 
     def _before(self, user: str, channel: str, ts: str) -> Post:
-        for post in self.world.posts:
-            here = post.ts == ts and post.channel == channel and not post.deleted
-            if here and post.only_for in (None, user) and self.world.may_read(user, self.world.channels[channel]):
-                return post
+        post = self.world.by_ts.get((channel, ts))
+        there = post is not None and not post.deleted and post.only_for in (None, user)
+        if post and there and self.world.may_read(user, self.world.channels[channel]):
+            return post
         raise LookupError(f"{self.world.users[user].name} sees no message {ts}")
 
     def _action(self, blocks: Sequence[dict[str, Any]], action_id: str, value: str | None) -> dict[str, Any]:

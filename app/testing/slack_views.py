@@ -81,7 +81,7 @@ def stack_of(world: World, user: str) -> list[OpenView]:
 
 
 def _modal(view: OpenView) -> bool:
-    return view.body["type"] == "modal"
+    return bool(view.body["type"] == "modal")
 
 
 def open_view(call: Call) -> dict[str, Any]:

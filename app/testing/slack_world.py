@@ -102,6 +102,7 @@ class Post:
     deleted: bool = False
     reactions: list[tuple[str, str]] = field(default_factory=list)  # (name, user)
     versions: list[Version] = field(default_factory=list)
+    shown: tuple[Any, Message] | None = None  # what tests were shown last
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,10 @@ class World:
         self.users: dict[str, User] = {}
         self.channels: dict[str, Channel] = {}
         self.posts: list[Post] = []
+        self.by_ts: dict[tuple[str, str], Post] = {}  # (channel, ts) → message
+        self.by_channel: dict[str, list[Post]] = {}
+        self.by_thread: dict[tuple[str, str], list[Post]] = {}  # (channel, ts of the first) → messages
+        self.by_reader: dict[str, list[Post]] = {}  # user → what only they see
         self.files: dict[str, tuple[dict[str, Any], bytes]] = {}
         self.views: dict[str, OpenView] = {}
         self.triggers: dict[str, tuple[str, float]] = {}  # trigger id → (user, until)
@@ -247,6 +252,11 @@ class World:
         with self.lock:
             post.versions.append(Version(post.text, post.blocks, time.time()))
             self.posts.append(post)
+            self.by_ts[post.channel, post.ts] = post
+            self.by_channel.setdefault(post.channel, []).append(post)
+            self.by_thread.setdefault((post.channel, post.thread_ts or post.ts), []).append(post)
+            if post.only_for:
+                self.by_reader.setdefault(post.only_for, []).append(post)
             if post.bot_id and post.thread_ts:
                 self.shown_status.pop((post.channel, post.thread_ts), None)
             return post
@@ -268,15 +278,13 @@ class World:
     def find(self, channel: str, ts: str) -> Post | None:
         """Return the message of *channel* at *ts*, if it is there; not one for one person only."""
         with self.lock:
-            for post in reversed(self.posts):
-                if post.ts == ts and post.channel == channel and not post.deleted and post.only_for is None:
-                    return post
-            return None
+            post = self.by_ts.get((channel, ts))
+            return post if post and not post.deleted and post.only_for is None else None
 
     def thread(self, channel: str, ts: str) -> list[Post]:
         """Return a message and its replies, oldest first."""
         with self.lock:
-            mine = [each for each in self.posts if each.channel == channel and ts in (each.ts, each.thread_ts)]
+            mine = self.by_thread.get((channel, ts), ())
             return [each for each in mine if not each.deleted and each.only_for is None]
 
     def trigger(self, user_id: str) -> str:
@@ -324,7 +332,14 @@ class World:
 
 
 def message_of(post: Post) -> Message:
-    """Return *post* as tests see it."""
+    """Return *post* as tests see it; the same one as before where nothing has changed: tests ask over and over."""
+    now = (len(post.versions), post.state, post.deleted, len(post.reactions), post.only_for, post.edited is None)
+    if post.shown is None or post.shown[0] != now:
+        post.shown = (now, _message_of(post))
+    return post.shown[1]
+
+
+def _message_of(post: Post) -> Message:
     return Message(
         ts=post.ts,
         thread_ts=post.thread_ts,

@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.request
 import warnings
+from typing import Any
 
 import pytest
 import uvicorn
@@ -28,7 +29,7 @@ from app.testing.slack import FakeSlack
 
 pytestmark = pytest.mark.network
 
-MANIFEST = {
+MANIFEST: dict[str, Any] = {
     "features": {
         "bot_user": {"display_name": "Métier"},
         "app_home": {"home_tab_enabled": True, "messages_tab_enabled": True, "messages_tab_read_only_enabled": False},
@@ -69,9 +70,19 @@ def slack():
 
 @pytest.fixture(scope="module")
 def still():
-    """A workspace in which nothing happens, for many tests."""
+    """A workspace with no app connected, for many tests."""
     with FakeSlack() as found:
         yield found
+
+
+@pytest.fixture
+def someone(still):
+    return still.add_user("someone")
+
+
+@pytest.fixture
+def room(still, someone):
+    return still.add_channel("room", [someone])
 
 
 @pytest.fixture
@@ -423,6 +434,7 @@ def test_commands_and_clicks_come_as_signed_forms(slack, ann, channel):
         ({"text": "x", "blocks": [section(block_id="a"), section(block_id="a")]}, "invalid_blocks"),
         ({"text": "x", "blocks": [section(block_id="a" * 256)]}, "invalid_blocks"),
         ({"text": "x", "blocks": [{"type": "marquee"}]}, "invalid_blocks"),
+        ({"text": "x", "blocks": [{"type": "markdown", "text": "x" * 6001}] * 2}, "msg_blocks_too_long"),
         ({"text": "x", "blocks": [{"type": "header", "text": plain("x" * 151)}]}, "invalid_blocks"),
         ({"text": "x", "blocks": [{"type": "context", "elements": [plain("x")] * 11}]}, "invalid_blocks"),
         ({"text": "x", "blocks": [{"type": "actions", "elements": [BUTTON, BUTTON]}]}, "invalid_blocks"),
@@ -440,9 +452,17 @@ def test_what_is_over_the_documented_limits_is_refused(still, args, error):
     assert still.messages(channel) == []
 
 
-def test_blocks_that_are_refused_come_with_the_reason(slack, channel):
+def test_what_an_app_asks_about_unfurling_is_kept(still, room):
+    client(still).chat_postMessage(channel=room, text="https://e.example", unfurl_links=False, unfurl_media=False)
+    client(still).chat_postMessage(channel=room, text="https://e.example")
+
+    kept = [(each.unfurl_links, each.unfurl_media) for each in still.messages(room)]
+    assert kept == [(False, False), (None, None)]
+
+
+def test_blocks_that_are_refused_come_with_the_reason(still, room):
     with pytest.raises(SlackApiError) as caught:
-        client(slack).chat_postMessage(channel=channel, text="x", blocks=[section("x" * 3001)])
+        client(still).chat_postMessage(channel=room, text="x", blocks=[section("x" * 3001)])
 
     assert "json-pointer:/blocks/0/text" in caught.value.response["response_metadata"]["messages"][0]
 
@@ -457,14 +477,18 @@ def test_429_makes_the_sdks_retry_handler_wait(slack, channel):
 
     assert time.monotonic() - started >= 1
     assert [each.error for each in slack.calls] == ["ratelimited", ""]
+    slack.rate_limit("chat.postMessage", 7)
+    with pytest.raises(SlackApiError) as caught:
+        client(slack).chat_postMessage(channel=channel, text="x")
+    assert (caught.value.response.status_code, caught.value.response.headers["Retry-After"]) == (429, "7")
 
 
-def test_lists_come_in_pages(slack, ann, channel):
+def test_lists_come_in_pages(still, someone, room):
     for n in range(7):
-        slack.say(ann, channel, f"number {n}")
+        still.say(someone, room, f"number {n}")
 
-    first = client(slack).conversations_history(channel=channel, limit=100)
-    every = [each["text"] for page in client(slack).conversations_history(channel=channel) for each in page["messages"]]
+    first = client(still).conversations_history(channel=room, limit=100)
+    every = [each["text"] for page in client(still).conversations_history(channel=room) for each in page["messages"]]
 
     assert len(first["messages"]) == 3
     assert first["has_more"]
@@ -506,18 +530,18 @@ def test_people_of_other_teams_are_told_apart_by_their_team_only(slack, ann):
 # --- streams ------------------------------------------------------------------------------------------------------
 
 
-def test_the_sdks_stream_becomes_one_message_with_blocks_and_metadata(slack, ann, channel):
-    ts = slack.say(ann, channel, "how many?")
-    to = {"recipient_user_id": ann, "recipient_team_id": slack.team_id}
-    stream = client(slack).chat_stream(channel=channel, thread_ts=ts, buffer_size=4, **to)
+def test_the_sdks_stream_becomes_one_message_with_blocks_and_metadata(still, someone, room):
+    ts = still.say(someone, room, "how many?")
+    to = {"recipient_user_id": someone, "recipient_team_id": still.team_id}
+    stream = client(still).chat_stream(channel=room, thread_ts=ts, buffer_size=4, **to)
     for text in ("twenty", "-five", " days"):
         stream.append(markdown_text=text)
-    streaming = slack.replies(channel)[0].streaming
+    streaming = still.replies(room)[0].streaming
     stream.stop(
         blocks=[{"type": "context_actions", "elements": [FEEDBACK]}],
         metadata={"event_type": "answer", "event_payload": {"id": "1"}},
     )
-    (message,) = slack.replies(channel, ts)
+    (message,) = still.replies(room, ts)
 
     assert streaming
     assert message.text == message.streamed == "twenty-five days"
@@ -527,41 +551,79 @@ def test_the_sdks_stream_becomes_one_message_with_blocks_and_metadata(slack, ann
     assert not message.streaming
 
 
-def test_a_stream_in_a_channel_says_for_whom_and_ends_once(slack, ann, channel):
-    web, ts = client(slack), slack.say(ann, channel, "how many?")
-    to = {"recipient_user_id": ann, "recipient_team_id": slack.team_id}
-    place = {"channel": channel, "thread_ts": ts}
+def test_a_stream_in_a_channel_says_for_whom_and_ends_once(still, someone, room):
+    web, ts = client(still), still.say(someone, room, "how many?")
+    to = {"recipient_user_id": someone, "recipient_team_id": still.team_id}
+    place = {"channel": room, "thread_ts": ts}
 
     assert error_of(web.chat_startStream, **place) == "missing_recipient_user_id"
-    assert error_of(web.chat_startStream, **place, recipient_user_id=ann) == "missing_recipient_team_id"
+    assert error_of(web.chat_startStream, **place, recipient_user_id=someone) == "missing_recipient_team_id"
     assert error_of(web.chat_startStream, **place, **to, markdown_text="x" * 12_001) == "msg_too_long"
     stream = web.chat_startStream(**place, **to)["ts"]
-    web.chat_stopStream(channel=channel, ts=stream)
-    ended = error_of(web.chat_appendStream, channel=channel, ts=stream, markdown_text="x")
+    web.chat_stopStream(channel=room, ts=stream)
+    ended = error_of(web.chat_appendStream, channel=room, ts=stream, markdown_text="x")
     assert ended == "message_not_in_streaming_state"
-    assert error_of(web.chat_stopStream, channel=channel, ts=stream) == "message_not_in_streaming_state"
+    assert error_of(web.chat_stopStream, channel=room, ts=stream) == "message_not_in_streaming_state"
 
 
-def test_a_stream_of_the_sdk_that_has_ended_takes_no_more(slack, ann):
-    direct = slack.direct(ann)
-    stream = client(slack).chat_stream(channel=direct, thread_ts=slack.say(ann, direct, "how many?"))
+def test_an_open_stream_is_not_changed_otherwise_and_one_that_slack_ended_takes_no_more(still, someone):
+    web, direct = client(still), still.direct(someone)
+    ts = web.chat_startStream(channel=direct, thread_ts=still.say(someone, direct, "how many?"))["ts"]
+
+    assert error_of(web.chat_update, channel=direct, ts=ts, text="x") == "streaming_state_conflict"
+    assert error_of(web.chat_delete, channel=direct, ts=ts) == "cant_delete_message"
+    still.end_streams()
+    ended = error_of(web.chat_stopStream, channel=direct, ts=ts, markdown_text="x")
+    assert ended == "message_not_in_streaming_state"
+    web.chat_update(channel=direct, ts=ts, text="25")
+    assert [each.text for each in still.replies(direct)] == ["25"]
+
+
+def test_an_update_keeps_the_blocks_that_it_does_not_name_and_is_shorter(still, room):
+    web = client(still)
+    ts = web.chat_postMessage(channel=room, text="old", blocks=[section("old")])["ts"]
+
+    assert error_of(web.chat_update, channel=room, ts=ts, text="é" * 2001) == "msg_too_long"
+    assert error_of(web.chat_update, channel=room, ts=ts, text="&" * 801) == "msg_too_long"
+    web.chat_update(channel=room, ts=ts, text="new")
+    kept = still.messages(room)[-1].blocks
+    web.chat_update(channel=room, ts=ts, text="new", blocks=[])
+    assert (len(kept), still.messages(room)[-1].blocks) == (1, ())
+
+
+def test_a_stream_of_the_sdk_that_has_ended_takes_no_more(still, someone):
+    direct = still.direct(someone)
+    stream = client(still).chat_stream(channel=direct, thread_ts=still.say(someone, direct, "how many?"))
     stream.stop(markdown_text="25")
 
     with pytest.raises(SlackRequestError):
         stream.append(markdown_text="26")
-    assert [each.text for each in slack.replies(direct)] == ["25"]
+    assert [each.text for each in still.replies(direct)] == ["25"]
 
 
-def test_the_status_goes_when_the_app_posts_in_that_thread(slack, ann, channel):
-    web, ts = client(slack), slack.say(ann, channel, "how many?")
-    web.assistant_threads_setStatus(channel_id=channel, thread_ts=ts, status="is reading", loading_messages=["Reading"])
-    before = slack.status(channel, ts)
-    web.chat_postMessage(channel=channel, text="elsewhere")
-    elsewhere = slack.status(channel, ts)
-    web.chat_postMessage(channel=channel, thread_ts=ts, text="25")
+def test_the_status_goes_when_the_app_posts_in_that_thread(still, someone, room):
+    web, ts = client(still), still.say(someone, room, "how many?")
+    web.assistant_threads_setStatus(channel_id=room, thread_ts=ts, status="is reading", loading_messages=["Reading"])
+    before = still.status(room, ts)
+    web.chat_postMessage(channel=room, text="elsewhere")
+    elsewhere = still.status(room, ts)
+    web.chat_postMessage(channel=room, thread_ts=ts, text="25")
 
-    assert (before, elsewhere, slack.status(channel, ts)) == ("is reading", "is reading", "")
-    assert slack.statuses[0].loading_messages == ("Reading",)
+    assert (before, elsewhere, still.status(room, ts)) == ("is reading", "is reading", "")
+    assert still.statuses[0].loading_messages == ("Reading",)
+
+
+def test_prompts_without_a_thread_are_for_agents(still, room):
+    prompts = [{"title": "Leave", "message": "How many days of leave?"}]
+    client(still).assistant_threads_setSuggestedPrompts(channel_id=room, prompts=prompts)
+    with FakeSlack(MANIFEST | {"oauth_config": {"scopes": {"bot": ["assistant:write"]}}}) as plain_app:
+        direct = plain_app.direct(plain_app.add_user("ann"))
+        set_prompts = client(plain_app).assistant_threads_setSuggestedPrompts
+
+        assert error_of(set_prompts, channel_id=direct, prompts=prompts) == "invalid_arguments"
+        set_prompts(channel_id=direct, prompts=prompts, thread_ts="1.000001")
+    assert still.prompts[-1].prompts == tuple(prompts)
+    assert error_of(client(still).assistant_threads_setSuggestedPrompts, channel_id=room, prompts=prompts * 5)
 
 
 # --- clicks, forms, response URLs ---------------------------------------------------------------------------------
@@ -599,37 +661,37 @@ def test_feedback_opens_a_form_and_its_submission_comes_back(slack, ann, channel
     assert slack.views(ann) == []
 
 
-def test_a_trigger_opens_one_view(slack, ann, channel):
-    sent = slack.command(ann, channel, "/ask", "")
+def test_a_trigger_opens_one_view(still, someone, room):
+    sent = still.command(someone, room, "/ask", "")
 
-    client(slack).views_open(trigger_id=sent.trigger_id, view=FORM)
+    client(still).views_open(trigger_id=sent.trigger_id, view=FORM)
 
-    assert error_of(client(slack).views_open, trigger_id=sent.trigger_id, view=FORM) == "exchanged_trigger_id"
-    assert error_of(client(slack).views_open, trigger_id="1.2.3", view=FORM) == "invalid_trigger_id"
+    assert error_of(client(still).views_open, trigger_id=sent.trigger_id, view=FORM) == "exchanged_trigger_id"
+    assert error_of(client(still).views_open, trigger_id="1.2.3", view=FORM) == "invalid_trigger_id"
 
 
-def test_a_response_url_is_used_up_after_five_times(slack, ann, channel):
-    hook = WebhookClient(slack.command(ann, channel, "/ask", "").response_url)
+def test_a_response_url_is_used_up_after_five_times(still, someone, room):
+    hook = WebhookClient(still.command(someone, room, "/ask", "").response_url)
 
     codes = [hook.send(text=f"number {n}").status_code for n in range(6)]
 
     assert codes == [200] * 5 + [404]
-    assert len(slack.ephemerals(ann)) == 5
+    assert len(still.ephemerals(someone)) == 5
 
 
-def test_a_response_url_replaces_and_deletes_what_only_one_person_saw(slack, ann, channel):
-    web = client(slack)
-    ts = web.chat_postEphemeral(channel=channel, user=ann, text="only you", blocks=[section(accessory=BUTTON)])[
+def test_a_response_url_replaces_and_deletes_what_only_one_person_saw(still, someone, room):
+    web = client(still)
+    ts = web.chat_postEphemeral(channel=room, user=someone, text="only you", blocks=[section(accessory=BUTTON)])[
         "message_ts"
     ]
-    hook = WebhookClient(slack.click(ann, channel, ts, "more").response_url)
+    hook = WebhookClient(still.click(someone, room, ts, "more").response_url)
     hook.send(text="shared", replace_original=True)
     hook.send(text="for all", response_type="in_channel")
     hook.send(delete_original=True)
 
-    assert slack.ephemerals(ann)[0].history == ("only you", "shared")
-    assert slack.ephemerals(ann)[0].deleted
-    assert [each.text for each in slack.messages(channel)] == ["for all"]
+    assert still.ephemerals(someone)[0].history == ("only you", "shared")
+    assert still.ephemerals(someone)[0].deleted
+    assert [each.text for each in still.messages(room)] == ["for all"]
 
 
 # --- who could have read what -------------------------------------------------------------------------------------
