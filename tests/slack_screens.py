@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.events import Abstained, Citation
 from app.messages import messages
@@ -35,7 +35,6 @@ from indexing.documents import Passage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
 PAGE = Path(__file__).parent.parent / "docs" / "slack.md"
 BEGIN, END = "<!-- screens: python -m tests.slack_screens -->", "<!-- end of screens -->"
@@ -93,9 +92,9 @@ class Screen(NamedTuple):
 
 def screens() -> list[Screen]:
     """Return every kind, in the order of the page."""
-    channel = {"visibility": Visibility.CHANNEL, "public_url": PUBLIC}
-    direct = {"visibility": Visibility.DIRECT, "public_url": PUBLIC}
-    alone = {"visibility": Visibility.EPHEMERAL, "public_url": PUBLIC}
+    channel: Any = {"visibility": Visibility.CHANNEL, "public_url": PUBLIC}
+    direct: Any = {"visibility": Visibility.DIRECT, "public_url": PUBLIC}
+    alone: Any = {"visibility": Visibility.EPHEMERAL, "public_url": PUBLIC}
     told = CorrectionView(ANSWER.text.replace("25", "23"), ("Leave policy",), gone=True)
     return [
         Screen("Answer in a channel", "Everyone in the channel sees it, in the thread of the question.",

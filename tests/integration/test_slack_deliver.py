@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def bot(slack):
         (),
         "nothing",
     )
-    nothing = SimpleNamespace()
+    nothing: Any = SimpleNamespace()
     return Bot(nothing, nothing, workspace, Slack(slack.bot_token, slack.api_url))
 
 
@@ -187,7 +188,7 @@ def test_a_message_is_replaced_where_it_is(slack, bot, private):
 
 
 def test_an_answer_is_streamed_and_ends_with_its_sources(slack, bot, place):
-    begun = []
+    begun: list[str] = []
     stream = begin(bot, place, begun)
     stream.add("People get 25 days [1].")
     (posted,) = slack.replies(place.channel_id, place.thread_ts)
@@ -254,7 +255,7 @@ def test_more_than_slack_takes_at_once_is_sent_in_pieces(slack, bot, place):
 @pytest.mark.parametrize("refused", ["unknown_method", "missing_scope", "channel_type_not_supported"])
 def test_where_nothing_can_be_streamed_a_message_is_updated(slack, bot, place, refused):
     slack.fail("chat.startStream", refused)
-    begun = []
+    begun: list[str] = []
     stream = begin(bot, place, begun)
     stream.add("People get 25 days [1].")
     (posted,) = slack.replies(place.channel_id, place.thread_ts)
@@ -309,7 +310,7 @@ def test_what_does_not_stand_is_replaced_when_the_stream_stops(slack, bot, place
 
 
 def test_an_answer_without_text_is_posted_whole(slack, bot, place):
-    begun = []
+    begun: list[str] = []
     stream = begin(bot, place, begun)
     stream.add("")
     stream.add("  ")
@@ -343,6 +344,7 @@ def test_what_an_earlier_attempt_began_is_found_and_finished(slack, bot, place):
     stream.add("People get 25")
 
     found = deliver.unfinished(bot, place, place.question_ts)
+    assert found
     assert found == stream.ts
     assert deliver.unfinished(bot, place, place.question_ts, owned={stream.ts}) is None
     assert deliver.finish_begun(bot, place, found, whole(), Visibility.CHANNEL) == found

@@ -191,7 +191,7 @@ def test_more_sources_than_fit_are_counted():
 
 
 def action_ids(message):
-    return [element["action_id"] for _, element in elements(list(message.blocks))]
+    return [element["action_id"] for _, element in elements([dict(each) for each in message.blocks])]
 
 
 def test_only_what_one_person_sees_can_be_shared_and_says_so():
@@ -205,7 +205,7 @@ def test_only_what_one_person_sees_can_be_shared_and_says_so():
 
 def test_buttons_carry_the_answer():
     message = answer_message(answer(), "en", visibility=Visibility.EPHEMERAL, public_url=None)
-    pressed = {element["action_id"]: element for _, element in elements(list(message.blocks))}
+    pressed = {element["action_id"]: element for _, element in elements([dict(each) for each in message.blocks])}
 
     assert pressed["human"]["value"] == pressed["share"]["value"] == "a1"
     assert pressed["feedback"]["positive_button"]["value"] == "good:a1"
