@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from app.history import AnswerRecord, record_answer
 from app.metrics import Metrics
+from app.retrieve import retrieve
 from app.slack import blocks, deliver, experts, feedback, store_people, store_workspaces
 from app.slack.bot import Bot
 from app.slack.client import Slack
@@ -22,6 +23,7 @@ from app.slack.records import Job, Place, Post, Visibility, Workspace
 from app.tables_slack import SlackPostRow
 from app.testing.slack import FakeSlack
 from indexing import principals
+from indexing.access import authorise
 from indexing.secrets import store_secret
 from indexing.tables import EVERYONE
 from tests.faces import face
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from app.events import Citation
+    from indexing.documents import Passage
     from tests.faces import Face
 
 ACTIONS: dict[str, Callable[[Bot, Job], None]] = {**feedback.ACTIONS, **experts.ACTIONS}
@@ -144,15 +147,20 @@ def rows(desk: Desk, table: Any) -> list[Any]:
     return found
 
 
+def found_for(desk: Desk, name: str, question: str) -> tuple[Passage, ...]:
+    """Return the passages that the principal called *name* finds."""
+    parts = desk.bot.parts
+    with parts.catalog.reading() as session:
+        scope = authorise(session, desk.principal(name))
+    pieces = {"catalog": parts.catalog, "index": parts.index, "embedder": parts.embedder}
+    return retrieve(question, scope=scope, **pieces, top_k=8).passages
+
+
 def cited(desk: Desk, name: str, question: str) -> tuple[Citation, ...]:
     """Return citations of what *name* may read about the question."""
     from app.events import Citation
-    from app.retrieve import retrieve
-    from indexing.access import authorise
 
-    with desk.bot.parts.catalog.reading() as session:
-        scope = authorise(session, desk.principal(name))
-    passages = retrieve(question, scope, desk.bot.parts).passages
+    passages = found_for(desk, name, question)
     return tuple(
         Citation(n, p.chunk_id, p.document_id, p.source, p.uri, p.title, None, p.text, p.start, p.end)
         for n, p in enumerate(passages[:1], 1)
@@ -170,8 +178,8 @@ def desk(settings: Any, **overrides: Any) -> Iterator[Desk]:
             bot_user_id=slack.bot_user_id,
             api_url=slack.api_url,
             transport="socket",
-            bot_secret="slack-bot",  # noqa: S106 -- the name of one
-            app_secret="slack-app",  # noqa: S106
+            bot_secret="slack-bot",
+            app_secret="slack-app",
             signing_secret=None,
             domains=(),
             outsiders="nothing",

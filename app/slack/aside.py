@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.errors import SlackError
 from app.slack import deliver
 from app.slack.blocks_people import plain
 from app.slack.records import Place, Visibility
@@ -23,7 +24,12 @@ def tell(bot: Bot, incoming: Incoming, text: str | Message) -> None:
         direct(bot, incoming.user_id, message)
         return
     place = Place(incoming.channel_id, incoming.user_id, incoming.user_team_id, incoming.thread_ts)
-    deliver.deliver(bot, place, message, Visibility.EPHEMERAL)
+    try:
+        deliver.deliver(bot, place, message, Visibility.EPHEMERAL)
+    except SlackError as exc:  # who is not in a public channel can press its buttons all the same
+        if exc.code != "user_not_in_channel":
+            raise
+        direct(bot, incoming.user_id, message)
 
 
 def direct(bot: Bot, user_id: str, message: Message, thread_ts: str = "") -> None:

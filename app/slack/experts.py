@@ -186,20 +186,23 @@ def _filled_in(values: Mapping[str, Any], words: PeopleWording) -> tuple[str, da
     return whole[:REPLY_CHARS], utc_now() + timedelta(days=valid)
 
 
-def heard(bot: Bot, job: Job) -> bool:
-    """Return whether a message in a thread is a reply of somebody who was asked; then they are offered to use it."""
-    incoming = job.incoming
-    if not (incoming.thread_ts and incoming.text.strip()) or incoming.thread_ts == incoming.ts:
-        return False
+def replied(bot: Bot, incoming: Incoming) -> Help | None:
+    """Return the question that a message in its thread replies to, which waits for one and whose owner wrote it."""
+    if incoming.kind != "message" or not incoming.text.strip() or incoming.thread_ts in ("", incoming.ts):
+        return None
     with bot.parts.catalog.reading() as session:
         found = store_help.open_in_thread(session, incoming.team_id, incoming.channel_id, incoming.thread_ts)
-    if found is None:
-        return False
-    person = who.person(bot, incoming.user_id, incoming.user_team_id)
-    if not _is_owner(bot, found, person):
-        return False
-    tell(bot, incoming, offer_message(people_words(person.language), f"{found.id}:{incoming.ts}"))
-    return True
+    if found is None or not _is_owner(bot, found, who.person(bot, incoming.user_id, incoming.user_team_id)):
+        return None
+    return found
+
+
+def offer(bot: Bot, job: Job) -> None:
+    """Offer an owner to use what they wrote in the thread; nothing happens for any other message."""
+    found = replied(bot, job.incoming)
+    if found is not None:
+        person = who.person(bot, job.incoming.user_id, job.incoming.user_team_id)
+        tell(bot, job.incoming, offer_message(people_words(person.language), f"{found.id}:{job.incoming.ts}"))
 
 
 # --- approving ------------------------------------------------------------------------------------------------

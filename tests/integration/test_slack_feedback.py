@@ -35,10 +35,12 @@ def test_whoever_sees_an_answer_judges_it_once_and_the_last_click_counts(d):
     d.click(ann, channel, ts, "feedback", f"good:{answer_id}")
     d.click(ann, channel, ts, "feedback", f"bad:{answer_id}")
 
-    assert sorted(judged(d)) == sorted([
-        (answer_id, d.principal("bob"), True, None, None),
-        (answer_id, d.principal("ann"), False, None, None),
-    ])
+    assert sorted(judged(d)) == sorted(
+        [
+            (answer_id, d.principal("bob"), True, None, None),
+            (answer_id, d.principal("ann"), False, None, None),
+        ]
+    )
     assert "Thank you" in d.told(bob)
     assert [m.text for m in d.slack.replies(channel)] == [m.text for m in d.slack.replies(channel, ts)]
 
@@ -127,8 +129,9 @@ def test_candidates_are_lines_of_a_golden_set_and_say_why(d, tmp_path):
     channel = d.slack.add_channel("help", [ann, bob])
     cited = [{"number": 1, "chunk_id": 1, "document_id": 1, "source": "handbook", "uri": "hr/leave.md"}]
     right, _ = d.answered(ann, channel, Visibility.CHANNEL, specialist="bold", text="25 days [1].")
-    again, _ = d.answered(bob, channel, Visibility.CHANNEL, specialist="bold",
-                          question="Has every employee many days of paid leave")
+    again, _ = d.answered(
+        bob, channel, Visibility.CHANNEL, specialist="bold", question="Has every employee many days of paid leave"
+    )
     none, _ = d.answered(ann, channel, Visibility.CHANNEL, specialist="bold", question="Who owns the moon?")
     wrong, _ = d.answered(ann, channel, Visibility.CHANNEL, specialist="bold", question="Where is the canteen?")
     other, _ = d.answered(ann, channel, Visibility.CHANNEL, specialist="metier", question="Another one?")
@@ -143,10 +146,14 @@ def test_candidates_are_lines_of_a_golden_set_and_say_why(d, tmp_path):
         found = candidates(session, "bold")
 
     assert [each["question"] for each in found] == [
-        "Where is the canteen?", "Who owns the moon?", "How many days of paid leave does every employee have?",
+        "Where is the canteen?",
+        "Who owns the moon?",
+        "How many days of paid leave does every employee have?",
     ]
     assert [(each["documents"], each["answers"], each["answerable"]) for each in found] == [
-        ([], [], True), ([], [], False), (["handbook:hr/leave.md"], ["25 days.", "Every employee has 25 days of paid leave."], True),
+        ([], [], True),
+        ([], [], False),
+        (["handbook:hr/leave.md"], ["25 days.", "Every employee has 25 days of paid leave."], True),
     ]
     assert found[0]["note"] == "not helpful: 1 (wrong 1); “On floor 2.”"
     file = tmp_path / "candidates.jsonl"
