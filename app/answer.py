@@ -12,7 +12,7 @@ import unicodedata
 import uuid
 from collections.abc import Generator as PythonGenerator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
@@ -30,7 +30,7 @@ from app.shown import shown
 from app.specialists import DEFAULT
 from app.verify import Verifier
 from indexing import store
-from indexing.access import authorise
+from indexing.access import authorised_again
 from indexing.errors import CatalogError, IndexingError
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _answer(draft: _Draft, parts: Parts, turns: tuple[Turn, ...]) -> Events:
     )
     draft.language, draft.indexed_through, draft.passages = found.language, found.seq, found.passages
     draft.scope = found.scope
-    if not found.passages and not draft.scope.only_public:  # else the abstention says which documents were searched
+    if not found.passages and not draft.scope.is_shared:  # else the abstention says which documents were searched
         _require_documents(draft.scope, parts)
     yield Sources(found.passages, question)
 
@@ -311,7 +311,7 @@ def _audience_scope(draft: _Draft, parts: Parts) -> Scope:
     if draft.specialist.audience != "public" or draft.scope.only_public:
         return draft.scope
     with parts.catalog.reading() as session:
-        return authorise(session, draft.scope.principal_id, only_public=True, trial=draft.scope.trial)
+        return authorised_again(session, replace(draft.scope, only_public=True))
 
 
 def _require_documents(scope: Scope, parts: Parts) -> None:
@@ -328,9 +328,7 @@ def _require_still_visible(draft: _Draft, parts: Parts) -> None:
     """
     cited = {citation.chunk_id for citation in draft.citations}
     with parts.catalog.reading() as session:
-        asker = draft.scope
-        scope = authorise(session, asker.principal_id, only_public=asker.only_public, trial=asker.trial)
-        visible = store.passages(session, scope, cited, None)
+        visible = store.passages(session, authorised_again(session, draft.scope), cited, None)
     if cited - visible.keys():
         draft.text, draft.citations, draft.passages, draft.short_answer = "", (), (), ""
         raise AnswerWithdrawn
@@ -338,7 +336,7 @@ def _require_still_visible(draft: _Draft, parts: Parts) -> None:
 
 def _abstained(draft: _Draft, reason: str) -> Abstained:
     draft.finish_reason = "abstained"
-    message = abstention(draft.language, reason, only_public=draft.scope.only_public)
+    message = abstention(draft.language, reason, draft.scope)
     draft.text = message
     return Abstained(message, reason, draft.passages[:CLOSEST_SHOWN])
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.auth import MayObserve, MayRead, PartsHere, Principal, reading_as
 from app.metrics import CONTENT_TYPE
+from app.slack import store_inbox, store_workspaces
 from app.version import version
 from app.wire import Alive, Ready
 from indexing import changelog, runs, store
@@ -40,6 +41,7 @@ def readyz(request: Request, response: Response, parts: PartsHere) -> Ready:
     try:
         with parts.catalog.reading() as session:
             seq = changelog.state(session).seq
+            silent_for_s = store_workspaces.silent_for_s(session)
     except CatalogError as exc:
         response.status_code = 503
         return Ready(
@@ -61,6 +63,7 @@ def readyz(request: Request, response: Response, parts: PartsHere) -> Ready:
         seq=seq,
         indexed_through=None if snapshot is None else snapshot.seq,
         model_loaded=warmed,
+        slack_event_age_s=None if silent_for_s is None else round(silent_for_s, 1),
     )
 
 
@@ -88,6 +91,9 @@ def take_stock(measured: Metrics, parts: Parts, who: Principal) -> None:
         measured.seq.set(changelog.state(session).seq)
         measured.failures.set(len(runs.visible_failures(session, scope)))
         measured.held.set(len(runs.held_sources(session, scope)))
+        waiting = store_inbox.unfinished(session)
+        measured.slack_waiting.set(sum(count for (_, state), count in waiting.items() if state == "waiting"))
+        measured.slack_silence.set(store_workspaces.silent_for_s(session) or 0)
     measured.documents.set(counts.documents)
     measured.chunks.set(counts.chunks)
     measured.leak.set(parts.index.leak is not None)

@@ -48,9 +48,11 @@ ROLES: dict[str, frozenset[Permission]] = {
 }
 #: The route that lets in by the signature of what is sent to it, and by nothing else.
 HOOK_ROUTE = "/v1/sources/{source_id}/hook"
-#: Routes that need no permission: behind two is nothing but "it is up", through two one comes to have some, and one
-#: asks for a signature.
-OPEN_ROUTES = frozenset({"/healthz", "/readyz", "/v1/sign-in", "/v1/sign-in/callback", HOOK_ROUTE})
+#: The route that Slack sends to, which lets in by Slack's signature.
+SLACK_ROUTE = "/slack/events"
+#: Routes that need no permission: behind two is nothing but "it is up", through two one comes to have some, and two
+#: ask for a signature.
+OPEN_ROUTES = frozenset({"/healthz", "/readyz", "/v1/sign-in", "/v1/sign-in/callback", HOOK_ROUTE, SLACK_ROUTE})
 #: Methods that change nothing.
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -120,7 +122,8 @@ def _require_own_page(request: Request, parts: Parts, secret: str) -> None:
     origin, ours = request.headers.get("origin"), urlsplit(parts.settings.public_url or "")
     if origin is not None and origin != f"{ours.scheme}://{ours.netloc}":
         raise Forbidden("A web page from elsewhere may not use this server.")
-    given = request.headers.get("x-csrf-token", "")
+    sent_by_form: str = getattr(request.state, "csrf_token", "")
+    given = request.headers.get("x-csrf-token", "") or sent_by_form
     if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), sessions.csrf_token(secret).encode()):
         raise Forbidden("The X-CSRF-Token is missing or wrong.", remedy="GET /v1/session tells it.")
 

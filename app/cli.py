@@ -19,6 +19,9 @@ from app import (
     cli_runs,
     cli_schedule,
     cli_serve,
+    cli_slack,
+    cli_slack_channels,
+    cli_slack_people,
     cli_sources,
     cli_specialist,
     cli_sync,
@@ -78,6 +81,10 @@ cli.add_typer(cli_people.key, name="key")
 cli_people.people.command("export")(cli_personal.export_person)
 cli_people.people.command("erase")(cli_personal.erase_person)
 cli.add_typer(cli_audit.audit, name="audit")
+cli_slack.slack.command("link")(cli_slack_people.link)
+cli_slack.slack.command("unlink")(cli_slack_people.unlink)
+cli_slack.slack.command("people")(cli_slack_people.list_people)
+cli_slack.slack.add_typer(cli_slack_channels.channel, name="channel")
 cli.add_typer(cli_personal.retention, name="retention")
 cli.command("doctor")(cli_doctor.doctor)
 cli.command("migrate")(cli_doctor.migrate)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from indexing.documents import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +19,7 @@ class Messages:
     close_quote: str
     nothing_found: str
     nothing_public: str  # the same, where answers are made from what everyone may read only
+    nothing_together: str  # the same, where answers are made from what all who get to see them may read
     below_threshold: str
     unsupported: str
     notice: str  # that a machine answered
@@ -27,6 +32,7 @@ ENGLISH = Messages(
     close_quote="”",
     nothing_found="I don't know: nothing in the documents you may read matches this question.",
     nothing_public="I don't know: nothing in the documents that everyone may read matches this question.",
+    nothing_together="I don't know: nothing in the documents that everyone here may read matches this question.",
     below_threshold="I don't know: the documents do not seem to answer this question. The closest passages are listed.",
     unsupported="I don't know: an answer was written, but no passage supports it, so it is not shown. "
     "The closest passages are listed.",
@@ -39,6 +45,8 @@ FRENCH = Messages(
     close_quote=" »",
     nothing_found="Je ne sais pas : rien ne correspond à cette question dans les documents que vous pouvez lire.",
     nothing_public="Je ne sais pas : rien ne correspond à cette question dans les documents que tous peuvent lire.",
+    nothing_together="Je ne sais pas : rien ne correspond à cette question dans les documents que toutes les personnes "
+    "ici peuvent lire.",
     below_threshold="Je ne sais pas : les documents ne semblent pas répondre à cette question. "
     "Les passages les plus proches sont indiqués.",
     unsupported="Je ne sais pas : une réponse a été rédigée, mais aucun passage ne l’appuie ; elle n’est pas montrée. "
@@ -53,14 +61,15 @@ def messages(language: str) -> Messages:
     return FRENCH if language == "fr" else ENGLISH
 
 
-def abstention(language: str, reason: str, *, only_public: bool = False) -> str:
+def abstention(language: str, reason: str, scope: Scope) -> str:
     """Return the sentence shown for an abstention; *reason* is that of ``app.events.Abstained``.
 
-    *only_public* says that only what everyone may read was searched.
+    It says of which documents nothing was found: those of *scope*.
     """
     wording = messages(language)
+    nothing_shared = wording.nothing_public if scope.only_public else wording.nothing_together
     return {
-        "nothing_found": wording.nothing_public if only_public else wording.nothing_found,
+        "nothing_found": nothing_shared if scope.is_shared else wording.nothing_found,
         "below_threshold": wording.below_threshold,
         "unsupported": wording.unsupported,
     }[reason]

@@ -51,8 +51,33 @@ class Metrics:
             "1 while an index gave out what it must not and was put aside.",
             registry=self.registry,
         )
+        self._add_slack()
         self.generating = Gauge(
             "metier_generator_questions", "Questions that the generator answers or has waiting.", registry=self.registry
+        )
+
+    def _add_slack(self) -> None:
+        self.slack_stored = Histogram(
+            "metier_slack_stored_seconds",
+            "Seconds until something that Slack sent was stored, and could be acknowledged.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.slack_jobs = Counter(
+            "metier_slack_jobs_total",
+            "Attempts at jobs of Slack by kind and how they ended: done, again, failed, lost.",
+            ["kind", "outcome"],
+            registry=self.registry,
+        )
+        self.slack_calls = Counter(
+            "metier_slack_calls_total",
+            "Calls to Slack by how they ended: ok, refused, unreachable; rate_limited: waited, and called again.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.slack_waiting = Gauge("metier_slack_jobs_waiting", "Jobs of Slack that wait.", registry=self.registry)
+        self.slack_silence = Gauge(
+            "metier_slack_last_event_seconds", "Seconds since Slack sent something.", registry=self.registry
         )
 
     def watched(self, events: Iterator[Event]) -> Generator[Event, None, None]:

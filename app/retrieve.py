@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.fuse import fuse, trust
-from indexing.access import authorise
+from indexing.access import authorised_again
 from indexing.language import detect_language
 from indexing.store import passages
 
@@ -57,7 +57,7 @@ def retrieve(
         with catalog.reading() as session:
             # Resolved after the snapshot was taken, and as of the join: whoever may read a source before and after its
             # list changes is on both lists, and must not miss it meanwhile.
-            by_now = authorise(session, scope.principal_id, only_public=scope.only_public, trial=scope.trial)
+            by_now = authorised_again(session, scope)
             scope = replace(scope, acl_ids=scope.acl_ids | by_now.acl_ids)
             language = detect_language(question, snapshot.main_language(scope, source_ids))
             scores = snapshot.candidates(question, language, vector, scope, source_ids, max(_CANDIDATES, top_k))

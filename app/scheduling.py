@@ -50,8 +50,8 @@ def start_due(catalog: Catalog, synchronizations: Synchronizations) -> list[int]
         except Conflict:
             # The thread of the run before has stored its end and is on its way out: its source is tried again soon.
             with catalog.transaction() as session:
-                runs.fail_run(session, claim.run_id)
-                schedules.settle(session, claim.source.id, succeeded=False)
+                if runs.fail_run(session, claim.run_id):  # else another server has taken it over meanwhile
+                    schedules.settle(session, claim.source.id, succeeded=False)
         else:
             started.append(claim.run_id)
             log.info("A scheduled run begins.", action="run_due", run=claim.run_id, source_id=claim.source.id)

@@ -22,6 +22,8 @@ from app import (
     api_runs,
     api_schedules,
     api_session,
+    api_slack,
+    api_slack_link,
     api_sources,
     api_specialists,
     openai_api,
@@ -37,6 +39,8 @@ from app.notifying import carrier_of, keep_notifying
 from app.quotas import Quotas
 from app.scheduling import keep_schedules
 from app.server_guard import Guard
+from app.slack.handle import handle, sign
+from app.slack.running import Running
 from app.stream import answer_threads
 from app.version import version
 from indexing.errors import IndexingError
@@ -63,8 +67,10 @@ ROUTERS = (
     api_documents,
     api_keys,
     api_session,
+    api_slack_link,
     api_audit,
     api_health,
+    api_slack,
     openai_api,
 )
 DESCRIPTION = """Ask your documents: answers with checked citations, from a program that runs on your own machines.
@@ -103,6 +109,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.quotas = Quotas(parts.settings.requests_per_minute, parts.settings.answers_at_once)
     app.state.warmed = threading.Event()
     app.state.refusals = Refusals()
+    app.state.slack = Running(parts, app.state.metrics, handle, sign, quotas=app.state.quotas)
     return app
 
 
@@ -141,9 +148,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     carrying = (parts.catalog, carrier_of(parts.settings), stop)
     notifying = threading.Thread(target=keep_notifying, args=carrying, name="notifications", daemon=True)
     notifying.start()
+    app.state.slack.start()
     with retention.daily(parts.catalog, parts.settings):
         yield
         stop.set()
+        await run_in_threadpool(app.state.slack.stop)
         await run_in_threadpool(scheduling.join)
         await run_in_threadpool(notifying.join, PATIENCE_S)
         await run_in_threadpool(app.state.synchronizations.stop)

@@ -256,3 +256,6 @@ class Ready(Wire):
     seq: int | None = Field(description="Position of the change log.")
     indexed_through: int | None = Field(description="Position that the index has seen.")
     model_loaded: bool
+    slack_event_age_s: float | None = Field(
+        default=None, description="Seconds since Slack sent something; null when no workspace is connected."
+    )

@@ -148,6 +148,7 @@ class Scope:
     """Who asks, and the access lists that this principal may read. Empty lists mean: nothing.
 
     ``only_public``: of those, only the lists that everyone is on, for an answer that others get to see too.
+    ``together``: of those, only the lists that each of these principals may read too: they all get to see the answer.
     ``trial``: a gate asks, whose answers nobody sees; the lists are also those of what it tries.
 
     Only ``indexing.access.authorise`` builds one (a test looks). Every read that can return text, titles
@@ -158,6 +159,12 @@ class Scope:
     acl_ids: frozenset[int]
     only_public: bool = False
     trial: Trial | None = None
+    together: frozenset[int] = frozenset()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others get to see the answer, so that not all that the asker may read was searched for it."""
+        return self.only_public or bool(self.together)
 
 
 @dataclass(frozen=True, slots=True)

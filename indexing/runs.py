@@ -64,10 +64,16 @@ def start_run(session: Session, source_id: int, *, due_at: datetime | None = Non
     return int(session.execute(insert(RUN).values(row).returning(RUN.c.id)).scalar_one())
 
 
-def last_due(session: Session, source_id: int, until: datetime) -> datetime | None:
-    """Return the latest moment, not after *until*, at which a run of the source was due; None when none was."""
-    latest = select(RUN.c.due_at).where(RUN.c.source_id == source_id, RUN.c.due_at <= until)
-    return session.execute(latest.order_by(RUN.c.due_at.desc()).limit(1)).scalar_one_or_none()
+def covered_until(session: Session, source_id: int, until: datetime) -> datetime | None:
+    """Return the latest moment, not after *until*, that a run of the source was due at or began at; None without one.
+
+    A run that begins late, after an outage, stands for every moment until it begins. Runs that nobody had to wait for
+    (no ``due_at``) stand for none.
+    """
+    r = RUN.c
+    due = (r.source_id == source_id) & r.due_at.is_not(None)
+    moments = [select(func.max(each)).where(due, each <= until).scalar_subquery() for each in (r.due_at, r.started_at)]
+    return max((each for each in session.execute(select(*moments)).one() if each is not None), default=None)
 
 
 def hold(session: Session, run_id: int) -> None:
@@ -138,11 +144,14 @@ def release(session: Session, run: RunRecord) -> bool:
     return True
 
 
-def fail_run(session: Session, run_id: int) -> None:
-    """Close a run whose process is dead, or gave no sign of life for LEASE_S; from now on it cannot write."""
+def fail_run(session: Session, run_id: int) -> bool:
+    """Close a run whose process is dead, or gave no sign of life for LEASE_S; from now on it cannot write.
+
+    Returns False, and changes nothing, when it had ended: then somebody else has seen to what follows.
+    """
     changelog.lock(session)
     values = {"state": "failed", "finished_at": now(session), "error": "The process ended before the run did."}
-    end_run(session, run_id, values, whole=False)
+    return end_run(session, run_id, values, whole=False)
 
 
 def going_on(session: Session, source_id: int | None = None) -> list[Going]:

@@ -159,8 +159,7 @@ def claim_due(session: Session) -> list[Claim]:
     changelog.lock(session)
     moment = now(session)
     for going in runs.going_on(session):
-        if not going.alive:
-            runs.fail_run(session, going.id)
+        if not going.alive and runs.fail_run(session, going.id):
             settle(session, going.source_id, succeeded=False)
     busy = {going.source_id for going in runs.going_on(session)}
     known = {source.id: source for source in store.sources(session)}
@@ -170,7 +169,7 @@ def claim_due(session: Session) -> list[Claim]:
             continue
         run_id = runs.start_run(session, schedule.source_id, due_at=schedule.next_at)
         triggers.take(session, schedule.source_id)
-        last = runs.last_due(session, schedule.source_id, moment + PUT_BACK) or moment
+        last = runs.covered_until(session, schedule.source_id, moment + PUT_BACK) or moment
         _put_off(session, schedule.source_id, next_run(schedule.timing, max(moment, last), schedule.source_id))
         claims.append(Claim(known[schedule.source_id], run_id))
     for wanted in _wanted(session, moment):

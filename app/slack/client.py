@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
@@ -18,7 +19,9 @@ from app.errors import SlackError
 from app.slack.pacing import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from slack_sdk.web import SlackResponse
 
 TIMEOUT_S = 20
 #: How long a call may wait for its turn, Retry-After included; then it fails, and its job is done again later.
@@ -40,14 +43,26 @@ _LOG = logging.getLogger("app.slack.sdk")
 _LOG.setLevel(logging.CRITICAL)
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose token it is, as Slack says."""
+
+    team_id: str
+    team: str
+    user_id: str
+    app_id: str  # "" where Slack does not say
+    scopes: frozenset[str] | None  # None where Slack does not say
+
+
 class Slack:
     """The Web API of one workspace, as the bot."""
 
-    def __init__(self, token: str, api_url: str) -> None:
-        """Keep the token; nothing is asked yet. *api_url* ends in a slash."""
+    def __init__(self, token: str, api_url: str, count: Callable[[str], None] = lambda _: None) -> None:
+        """Keep the token; nothing is asked yet. *api_url* ends in a slash. *count* is told how each call ends."""
         retries = [ConnectionErrorRetryHandler(max_retry_count=2), ServerErrorRetryHandler(max_retry_count=2)]
         self.web = WebClient(token, base_url=api_url, timeout=TIMEOUT_S, retry_handlers=retries, logger=_LOG)
         self._once = WebClient(token, base_url=api_url, timeout=TIMEOUT_S, retry_handlers=[], logger=_LOG)
+        self._count = count
         self._pace = Pace()
         self._response_hosts = _RESPONSE_HOSTS | {urlsplit(api_url).hostname or ""}
 
@@ -58,6 +73,18 @@ class Slack:
         Raises SlackError with Slack's code: ratelimited at once when the wait would be longer, and "" when no answer
         came; what is posted then may be there or not.
         """
+        answer = self._ask(method, arguments, patience_s)
+        return answer.data if isinstance(answer.data, dict) else {}
+
+    def identity(self) -> Identity:
+        """Return whose token it is. Raises SlackError, with the code invalid_auth for one that is not good."""
+        answer = self._ask("auth.test", {}, PATIENCE_S)
+        told = {name.lower(): value for name, value in answer.headers.items()}.get("x-oauth-scopes")
+        scopes = None if told is None else frozenset(scope.strip() for scope in told.split(",") if scope.strip())
+        found = {name: str(answer.get(name) or "") for name in ("team_id", "team", "user_id", "app_id")}
+        return Identity(**found, scopes=scopes)
+
+    def _ask(self, method: str, arguments: Mapping[str, Any], patience_s: float) -> SlackResponse:
         given = {name: value for name, value in arguments.items() if value is not None}
         channel = str(given.get("channel") or "")
         web = self._once if method in _ONCE else self.web
@@ -68,12 +95,16 @@ class Slack:
                 answer = web.api_call(method, json=given)
             except SlackApiError as exc:
                 if exc.response.status_code == _TOO_MANY:
+                    self._count("rate_limited")
                     self._pace.closed(method, channel, _retry_after(exc.response.headers))
                     continue
+                self._count("refused")
                 raise _refused(method, exc) from exc
             except _NO_ANSWER as exc:
+                self._count("unreachable")
                 raise SlackError(f"Slack cannot be reached for {method}: {type(exc).__name__}.") from exc
-            return answer.data if isinstance(answer.data, dict) else {}
+            self._count("ok")
+            return answer
 
     def pages(self, method: str, key: str, **arguments: Any) -> Iterator[Any]:
         """Yield what *method* lists under *key*, page by page. Raises SlackError, also for more than MOST_PAGES."""

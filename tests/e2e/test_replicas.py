@@ -177,6 +177,7 @@ def disturb(replicas, catalog, written, done, number):
             replicas.kill(victim)
             done["kills"] += 1
     if number % 3 == 1:
+        wait_until(lambda: all_have_begun(catalog, replicas), within_s=180)
         true = replicas.shift
         replicas.clock(true - chance.choice((HOUR, DAY)))
         time.sleep(0.5)
@@ -205,7 +206,25 @@ def effects(catalog):
 
 def is_done(catalog, written):
     expected = {source_id: len(contents) for source_id, contents in written.items()}
-    return good_runs(catalog) == expected
+    found = good_runs(catalog)
+    twice = [source_id for source_id, count in expected.items() if found.get(source_id, 0) > count]
+    assert not twice, f"a moment had two effects: {last_runs(catalog, twice[0])}"
+    return found == expected
+
+
+def last_runs(catalog, source_id):
+    r = RUN.c
+    query = select(r.id, r.state, r.started_at, r.due_at, r.finished_at).where(r.source_id == source_id)
+    with catalog.reading() as session:
+        return "\n".join(map(str, session.execute(query.order_by(r.id.desc()).limit(6))))
+
+
+def all_have_begun(catalog, replicas):
+    """Say whether a run of each source has begun since the day began: before that a clock put back is just the time."""
+    with catalog.reading() as session:
+        midnight = (now(session) + timedelta(seconds=replicas.shift)).replace(hour=0, minute=0)
+        begun = select(func.count(RUN.c.source_id.distinct())).where(RUN.c.started_at >= midnight)
+        return session.execute(begun).scalar_one() == SOURCES
 
 
 def watch_overlaps(catalog):

@@ -15,6 +15,7 @@ import pytest
 
 from app.cli_serve import documents_of
 from indexing import runs
+from indexing.documents import Failure
 from tests.commands import commands
 from tests.faces import LEAVE
 
@@ -52,6 +53,21 @@ def test_sources_are_added_listed_and_removed(metier, folder):
     assert [(s["name"], s["location"], s["documents"]) for s in listed] == [("handbook", str(folder), 0)]
     assert removed[0] == 0
     assert "No sources yet" in metier("sources", "list")[2]
+
+
+def test_retry_tries_a_parked_document_again_and_says_when_there_is_none(metier, folder, sqlite_catalog):
+    metier("sources", "add", "handbook", folder)
+    failure = Failure("odd.pdf", "parse", "ParseError", "It is broken.", "Mend it.", "0" * 64)
+    with sqlite_catalog.transaction() as session:
+        runs.record_failure(session, 1, None, failure, "v1", "pipeline")
+
+    refused = error_of(metier("retry", "handbook", "other.pdf"))
+    tried = metier("retry", "handbook")
+    [after] = json.loads(metier("failures", "--json")[1])
+
+    assert "metier failures handbook" in refused
+    assert (tried[0], "tries 1 again" in tried[2]) == (0, True)
+    assert (after["failure"]["uri"], after["attempts"]) == ("odd.pdf", 0)
 
 
 def test_a_push_source_is_removed_only_after_a_yes(metier):

@@ -9,6 +9,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
+from app.errors import Conflict
+from app.scheduling import start_due
 from indexing import runs, schedules, store
 from indexing.db import now
 from indexing.documents import SyncReport
@@ -205,12 +207,50 @@ def test_many_who_look_at_once_begin_it_once(catalog, source):
     assert len(found) == 10
 
 
+class OnItsWayOut:
+    """A process whose thread of the run before has not ended; meanwhile another server takes the new run over."""
+
+    def __init__(self, catalog):
+        self.catalog, self.others = catalog, []
+
+    def carry_out(self, claim):
+        silence(self.catalog, claim.run_id)
+        claimed(self.catalog)  # closes it
+        make_due(self.catalog, claim.source)
+        self.others = claimed(self.catalog)
+        raise Conflict("The thread of the run before goes on.")
+
+
+def test_a_run_that_another_server_took_over_meanwhile_is_not_tried_a_third_time(catalog, source):
+    due = schedule_of(catalog, source).next_at
+    make_due(catalog, source)
+    busy = OnItsWayOut(catalog)
+    start_due(catalog, busy)
+
+    assert len(busy.others) == 1
+    assert schedule_of(catalog, source).next_at == due
+    with catalog.reading() as session:
+        assert [run.state for run in runs.runs(session, source.id)] == ["running", "failed"]
+
+
 def test_a_clock_that_is_put_back_repeats_no_moment(catalog, source):
     due = schedule_of(catalog, source).next_at
     with catalog.transaction() as session:  # as if the clock had said so before it was put back by half a day
         session.execute(update(SCHEDULE).values(next_at=now(session) - timedelta(seconds=1)))
         ahead = runs.start_run(session, source.id, due_at=due)
         runs.fail_run(session, ahead)
+
+    assert len(claimed(catalog)) == 1
+    assert schedule_of(catalog, source).next_at == due + timedelta(days=1)
+
+
+def test_a_moment_that_a_late_run_stood_for_is_not_met_again_when_the_clock_is_put_back(catalog, source):
+    due = schedule_of(catalog, source).next_at
+    with catalog.transaction() as session:  # as if it had been off for two days, and the clock were put back by one
+        session.execute(update(SCHEDULE).values(next_at=now(session) - timedelta(seconds=1)))
+        late = runs.start_run(session, source.id, due_at=due - timedelta(days=1))
+        session.execute(update(RUN).where(RUN.c.id == late).values(started_at=due + timedelta(hours=4)))
+        runs.fail_run(session, late)
 
     assert len(claimed(catalog)) == 1
     assert schedule_of(catalog, source).next_at == due + timedelta(days=1)
