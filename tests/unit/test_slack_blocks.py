@@ -30,7 +30,7 @@ from app.slack.blocks import (
     why_message,
     working_text,
 )
-from app.slack.blocks_parts import SECTION_CHARS, age, button
+from app.slack.blocks_parts import SECTION_CHARS, age, button, context
 from app.slack.records import Visibility
 from app.slack.wording import ENGLISH, FRENCH, words
 from app.testing.slack_blocks import elements, faults, strings
@@ -173,6 +173,20 @@ def test_a_long_answer_continues_in_more_sections_and_says_when_it_is_cut():
     assert max(map(len, whole)) <= SECTION_CHARS
     assert ENGLISH.cut in all_text(cut)
     assert ENGLISH.cut not in all_text(fits)
+
+
+@pytest.mark.parametrize("length", [2999, 3000, 3001, 4000, 4001, 6001, 12_000, 12_001, 40_001])
+def test_a_text_without_blanks_is_within_the_limits_to_the_character(length):
+    for message in (
+        answer_message(answer("x" * length), "en", visibility=Visibility.DIRECT, public_url=None),
+        notice("x" * length),
+    ):
+        assert faults([dict(each) for each in message.blocks]) == []
+        assert len(message.text) <= 4000
+
+
+def test_small_print_of_more_texts_than_slack_takes_is_cut():
+    assert faults([context(*"abcdefghijklmn")]) == []
 
 
 def test_more_sources_than_fit_are_counted():
