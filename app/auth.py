@@ -122,7 +122,8 @@ def _require_own_page(request: Request, parts: Parts, secret: str) -> None:
     origin, ours = request.headers.get("origin"), urlsplit(parts.settings.public_url or "")
     if origin is not None and origin != f"{ours.scheme}://{ours.netloc}":
         raise Forbidden("A web page from elsewhere may not use this server.")
-    given = request.headers.get("x-csrf-token") or getattr(request.state, "csrf_token", "")  # a form has no headers
+    sent_by_form: str = getattr(request.state, "csrf_token", "")
+    given = request.headers.get("x-csrf-token", "") or sent_by_form
     if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), sessions.csrf_token(secret).encode()):
         raise Forbidden("The X-CSRF-Token is missing or wrong.", remedy="GET /v1/session tells it.")
 

@@ -181,7 +181,7 @@ def _shared_scope(bot: Bot, person: Person, seen_by: Audience) -> Scope | None:
     if seen_by.shared:
         return _outsiders(bot)
     if seen_by.kind == "direct":  # the bot's own with the asker; in that of two others everybody is an outsider
-        return _own(bot, person) if seen_by.members == {person.user_id} else _outsiders(bot)
+        return _own(bot, person) if seen_by.members == frozenset((person.user_id,)) else _outsiders(bot)
     members = seen_by.members or frozenset()
     all_of_them = None
     if person.principal_id is not None and person.user_id in members:

@@ -80,7 +80,7 @@ def known(session: Session, team_id: str, user_id: str) -> Known | None:
 
 def known_of(session: Session, team_id: str, user_ids: Collection[str]) -> dict[str, Known]:
     """Return those of the users who are kept, by id."""
-    query = select(*_COLUMNS).where(SlackUserRow.team_id == team_id, among(session, SlackUserRow.user_id, user_ids))
+    query = select(*_COLUMNS).where(SlackUserRow.team_id == team_id, among(session, USER.c.user_id, user_ids))
     return {row.user_id: Known(*row) for row in session.execute(query)}
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 
 from app.slack.records import Post, Visibility
 from app.tables import AnswerRow
-from app.tables_slack import SlackPostRow
+from app.tables_slack import SlackJobRow, SlackPostRow
 from indexing.tables import utc_now
 
 if TYPE_CHECKING:
@@ -57,6 +57,16 @@ def last_post(session: Session, team_id: str, channel_id: str, user_id: str) -> 
     """Return the last answer that this user got in this channel, or None."""
     where = (SlackPostRow.team_id == team_id, SlackPostRow.channel_id == channel_id, SlackPostRow.user_id == user_id)
     return _one(session, select(SlackPostRow).where(*where).order_by(SlackPostRow.id.desc()).limit(1))
+
+
+def begun_for_others(session: Session, team_id: str, channel_id: str, job_id: int) -> frozenset[str]:
+    """Return the ``ts`` of each message in the channel that another job than this one has begun or posted."""
+    j, p = SlackJobRow, SlackPostRow
+    begun = select(j.message_ts).where(
+        j.team_id == team_id, j.channel_id == channel_id, j.id != job_id, j.message_ts.is_not(None)
+    )
+    posted = select(p.ts).where(p.team_id == team_id, p.channel_id == channel_id)
+    return frozenset(ts for query in (begun, posted) for ts in session.scalars(query) if ts)
 
 
 def forget_user(session: Session, team_id: str, user_id: str) -> int:

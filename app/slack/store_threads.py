@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
+    from app.slack.records import Post
+
 #: Turns of a thread that a question is understood by; a conversation reads no more either.
 TURNS_READ = 12
 TURN_CHARS = 4000
@@ -62,13 +64,11 @@ def join(session: Session, team_id: str, channel_id: str, thread_ts: str) -> Non
     key = {"team_id": team_id, "channel_id": channel_id, "thread_ts": thread_ts}
     row = {**key, "muted": False, "last_at": utc_now()}
     session.execute(insert_missing(session, SlackThreadRow.__table__).values(row))  # type: ignore[arg-type]
-    session.execute(
-        update(SlackThreadRow).where(*_of(SlackThreadRow, key)).values(muted=False, last_at=utc_now())
-    )
+    session.execute(update(SlackThreadRow).where(*_of(SlackThreadRow, key)).values(muted=False, last_at=utc_now()))
 
 
 def mute(session: Session, team_id: str, channel_id: str, thread_ts: str | None, *, muted: bool = True) -> int:
-    """Be quiet in the thread, or again not; with None for a thread in all of the channel. Return how many it concerns."""
+    """Be quiet in the thread, or no longer; None stands for all of the channel. Return how many threads it concerns."""
     where = [SlackThreadRow.team_id == team_id, SlackThreadRow.channel_id == channel_id]
     if thread_ts is not None:
         where.append(SlackThreadRow.thread_ts == thread_ts)
@@ -77,7 +77,7 @@ def mute(session: Session, team_id: str, channel_id: str, thread_ts: str | None,
 
 
 def keep(session: Session, team_id: str, channel_id: str, thread_ts: str, said: Said, visibility: Visibility) -> None:
-    """Keep the question and its answer as turns, instead of those of an earlier attempt; none of an ephemeral answer."""
+    """Keep the question and its answer as turns, instead of an earlier attempt's; none of an ephemeral answer."""
     if visibility not in KEPT:
         return
     drop_turns(session, team_id, channel_id, said.question_ts, said.answer_ts)
@@ -115,8 +115,17 @@ def turns(session: Session, team_id: str, channel_id: str, thread_ts: str) -> tu
     return _newest(session, team_id, channel_id, SlackTurnRow.thread_ts == thread_ts)
 
 
+def turns_before(session: Session, post: Post) -> tuple[Turn, ...]:
+    """Return the turns of the thread from before the question of *post*; () when that was kept nowhere."""
+    here = (SlackTurnRow.team_id == post.team_id, SlackTurnRow.channel_id == post.channel_id)
+    answer_id = select(SlackTurnRow.id).where(*here, SlackTurnRow.ts == post.ts).scalar_subquery()
+    # The question is the turn right before its answer.
+    earlier = (SlackTurnRow.thread_ts == (post.thread_ts or post.ts)) & (SlackTurnRow.id < answer_id - 1)
+    return _newest(session, post.team_id, post.channel_id, earlier)
+
+
 def turns_since(session: Session, team_id: str, channel_id: str, since: datetime) -> tuple[Turn, ...]:
-    """Return the last TURNS_READ turns of the whole conversation since then: a direct message has no threads of need."""
+    """Return the last TURNS_READ turns of the whole conversation since then, in whichever thread."""
     return _newest(session, team_id, channel_id, SlackTurnRow.at >= since)
 
 

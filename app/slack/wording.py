@@ -16,7 +16,6 @@ class Wording:
     working: str
     next_in_line: str
     ahead: str  # {count}
-    interrupted: str
     # under an answer
     sources: str
     source_in: str  # {source}
@@ -27,6 +26,7 @@ class Wording:
     closest: str
     private: str
     shared_answer: str
+    shared_by: str  # {user}: a mention
     confidence: str  # {percent}
     good: str
     bad: str
@@ -62,6 +62,8 @@ class Wording:
     status_unlinked: str
     status_outsider: str
     status_documents: str  # {count}
+    status_source: str  # {name} {count} {age}
+    status_never: str
     status_waiting: str  # {count}
     status_heard: str  # {seconds}
     # why
@@ -76,28 +78,29 @@ class Wording:
     why_passages: str
     why_reader: str
     why_model: str  # {generator}
-    # corrections
-    correction: str
-    correction_changed: str  # {title}
-    correction_gone: str
-    correction_was: str
-    correction_now: str
     # short notices
-    forgotten: str
+    forgotten: str  # {answers}
     muted: str
-    unmuted: str
+    muted_all: str
+    unmuted_all: str
     shared: str
     not_yours: str
     thanks: str
     link: str  # {minutes}
     link_button: str
+    # prompts
+    prompts_title: str
+    prompt_about: str  # {title}
+    prompt_first: str
+    prompt_second: str
+    prompt_third: str
+    prompt_fourth: str
 
 
 ENGLISH = Wording(
     working="is looking into the documents…",
     next_in_line="Your question is next.",
     ahead="{count} questions are ahead of yours.",
-    interrupted="This answer was interrupted. It begins again in a moment.",
     sources="Sources",
     source_in="in {source}",
     page="page {page}",
@@ -106,6 +109,7 @@ ENGLISH = Wording(
     disagree="The documents disagree. Check which one holds before you rely on either.",
     closest="The closest passages",
     private="Only you see this. It may be made from documents that others here may not read.",
+    shared_by="{user} shared this question.",
     shared_answer="Shared from a private question, and made anew from what everyone here may read.",
     confidence="Estimated probability that this is right: {percent}.",
     good="Good answer",
@@ -138,6 +142,8 @@ ENGLISH = Wording(
     status_unlinked="I do not know who you are yet: you get what everyone may read.",
     status_outsider="You are a guest here: you get what this workspace gives to guests.",
     status_documents="You may read {count} documents.",
+    status_source="{name}: {count} documents, {age}",
+    status_never="not read to its end yet",
     status_waiting="Questions waiting: {count}",
     status_heard="Slack was last heard {seconds} seconds ago.",
     why_title="How this answer came about",
@@ -151,26 +157,27 @@ ENGLISH = Wording(
     why_passages="Passages that it is made from",
     why_reader="The sentences are the documents’ own.",
     why_model="Written by {generator}; a sentence that no passage supports is left out.",
-    correction="Correction: documents behind this answer have changed.",
-    correction_changed="{title} has changed.",
-    correction_gone="A document that was quoted is gone, or may no longer be read here.",
-    correction_was="The answer was",
-    correction_now="Now the answer is",
-    forgotten="Forgotten: what you asked here and what I answered.",
+    forgotten="Forgotten: what you asked me in Slack, and my {answers} answers.",
     muted="I leave this thread. Mention me and I am back.",
-    unmuted="I am back in this thread.",
+    muted_all="In the threads of this channel I only answer when somebody mentions me.",
+    unmuted_all="I take part again in the threads of this channel.",
     shared="Shared in this channel.",
     not_yours="Only who asked may do that.",
     thanks="Thank you. This helps to make the answers better.",
     link="Sign in to tell me who you are: then direct answers use your own rights. The link is for you alone and works "
     "for {minutes} minutes.",
     link_button="Sign in",
+    prompts_title="What would you like to know?",
+    prompt_about="What does “{title}” say?",
+    prompt_first="How many days of paid leave do we have?",
+    prompt_second="How do I get my expenses paid back?",
+    prompt_third="What do I do when I am ill?",
+    prompt_fourth="Who approves a purchase?",
 )
 FRENCH = Wording(
     working="consulte les documents…",
     next_in_line="Votre question est la suivante.",
     ahead="{count} questions passent avant la vôtre.",
-    interrupted="Cette réponse a été interrompue. Elle reprend dans un instant.",
     sources="Sources",
     source_in="dans {source}",
     page="page {page}",
@@ -179,6 +186,7 @@ FRENCH = Wording(
     disagree="Les documents se contredisent. Vérifiez lequel fait foi avant de vous appuyer sur l’un d’eux.",
     closest="Les passages les plus proches",
     private="Vous seul voyez ceci. La réponse peut venir de documents que d’autres ici ne peuvent pas lire.",
+    shared_by="{user} a partagé cette question.",
     shared_answer="Partagé depuis une question privée, et refait d’après ce que tous peuvent lire ici.",
     confidence="Probabilité estimée que ce soit juste : {percent}.",
     good="Bonne réponse",
@@ -213,6 +221,8 @@ FRENCH = Wording(
     status_unlinked="Je ne sais pas encore qui vous êtes : vous obtenez ce que tous peuvent lire.",
     status_outsider="Vous êtes invité ici : vous obtenez ce que cet espace de travail donne aux invités.",
     status_documents="Vous pouvez lire {count} documents.",
+    status_source="{name} : {count} documents, {age}",
+    status_never="pas encore lu jusqu’au bout",
     status_waiting="Questions en attente : {count}",
     status_heard="Dernier signe de Slack : il y a {seconds} secondes.",
     why_title="D’où vient cette réponse",
@@ -226,20 +236,22 @@ FRENCH = Wording(
     why_passages="Passages dont elle est tirée",
     why_reader="Les phrases sont celles des documents.",
     why_model="Rédigé par {generator} ; une phrase qu’aucun passage n’appuie est omise.",
-    correction="Correction : des documents de cette réponse ont changé.",
-    correction_changed="{title} a changé.",
-    correction_gone="Un document cité n’existe plus, ou ne peut plus être lu ici.",
-    correction_was="La réponse était",
-    correction_now="La réponse est maintenant",
-    forgotten="Oublié : ce que vous avez demandé ici et ce que j’ai répondu.",
+    forgotten="Oublié : ce que vous m’avez demandé dans Slack, et mes {answers} réponses.",
     muted="Je quitte ce fil. Mentionnez-moi et je reviens.",
-    unmuted="Je suis de retour dans ce fil.",
+    muted_all="Dans les fils de ce canal, je ne réponds plus que si l’on me mentionne.",
+    unmuted_all="Je participe de nouveau aux fils de ce canal.",
     shared="Partagé dans ce canal.",
     not_yours="Seule la personne qui a demandé peut faire cela.",
     thanks="Merci. Cela aide à améliorer les réponses.",
     link="Connectez-vous pour me dire qui vous êtes : les réponses directes utiliseront vos propres droits. Le lien "
     "est pour vous seul et vaut {minutes} minutes.",
     link_button="Se connecter",
+    prompts_title="Que voulez-vous savoir ?",
+    prompt_about="Que dit « {title} » ?",
+    prompt_first="Combien de jours de congés payés avons-nous ?",
+    prompt_second="Comment me faire rembourser mes frais ?",
+    prompt_third="Que faire quand je suis malade ?",
+    prompt_fourth="Qui approuve un achat ?",
 )
 
 
