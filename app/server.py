@@ -109,7 +109,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.quotas = Quotas(parts.settings.requests_per_minute, parts.settings.answers_at_once)
     app.state.warmed = threading.Event()
     app.state.refusals = Refusals()
-    app.state.slack = Running(parts, app.state.metrics, handle, sign)
+    app.state.slack = Running(parts, app.state.metrics, handle, sign, quotas=app.state.quotas)
     return app
 
 

@@ -202,11 +202,11 @@ def keep(bot: Bot, job: Job, asked: Asked, asker: Person, made: Made, ts: str) -
     What was said is kept as long as answers are: not at all where those are not.
     """
     team_id, place, visibility = bot.workspace.team_id, asked.place, asked.visibility
-    posted_at = f"job:{job.id}" if visibility is Visibility.EPHEMERAL else ts
-    post = Post(team_id, place.channel_id, posted_at, place.thread_ts, visibility, place.user_id, made.done.answer_id)
-    said = store_threads.Said(
-        job.incoming.ts or posted_at, asked.text, posted_at, made.said, place.user_id, asker.principal_id
-    )
+    own = f"job:{job.id}"  # stands for a message's ts where there is none
+    posted_at = own if visibility is Visibility.EPHEMERAL else ts
+    answer_id, user_id = made.done.answer_id, place.user_id
+    post = Post(team_id, place.channel_id, posted_at, place.thread_ts, visibility, user_id, answer_id)
+    said = store_threads.Said(job.incoming.ts or own, asked.text, posted_at, made.said, user_id, asker.principal_id)
     with bot.parts.catalog.transaction() as session:
         kept = store_posts.record_post(session, post)
         if kept and made.said:

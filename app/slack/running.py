@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from app.quotas import Quotas
 from app.slack import experts, signed, store_workspaces, weekly
 from app.slack.bot import Bot
 from app.slack.client import Slack
@@ -82,7 +83,9 @@ class Running:
         sign: Sign,
         periodic: Sequence[Callable[[Bot], None]] = PERIODIC,
         pace: Pace | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
+        self.quotas = quotas or Quotas(None, None)
         self.parts, self.metrics, self.handle, self.sign, self.periodic = parts, metrics, handle, sign, periodic
         self.pace = pace or Pace()
         self.bots: dict[str, RunningBot] = {}
@@ -165,7 +168,7 @@ class Running:
         def count(outcome: str) -> None:
             self.metrics.slack_calls.labels(outcome).inc()
 
-        bot = Bot(self.parts, self.metrics, workspace, Slack(tokens.bot, workspace.api_url, count))
+        bot = Bot(self.parts, self.metrics, workspace, Slack(tokens.bot, workspace.api_url, count), self.quotas)
         workers = Workers(bot, self.handle, self.sign, lease_s=self.pace.lease)
         app = bolt_app(bot, Listener(bot, workers.accepted))
         socket = None

@@ -373,18 +373,6 @@ def test_what_was_begun_and_then_deleted_is_posted_anew(slack, bot, place):
     assert TEXT in read(posted)
 
 
-def test_an_abandoned_answer_says_so_and_is_found_again(slack, bot, place):
-    nothing = begin(bot, place)
-    nothing.abandon("Interrupted")
-    stream = begin(bot, place)
-    stream.add("People get")
-    stream.abandon("Interrupted")
-
-    (posted,) = slack.replies(place.channel_id)
-    assert "Interrupted" in read(posted)
-    assert deliver.unfinished(bot, place, place.question_ts) == stream.ts
-
-
 # --- status ---------------------------------------------------------------------------------------------------
 
 

@@ -13,14 +13,12 @@ from app.events import Abstained, Citation
 from app.messages import messages
 from app.slack.blocks import (
     AnswerView,
-    CorrectionView,
     SourceView,
     StatusView,
     WhyView,
     abstained_message,
     answer_end,
     answer_message,
-    correction_message,
     disagrees,
     failed_message,
     help_message,
@@ -99,18 +97,15 @@ REFUSALS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=settings().max_examples // 4)  # each makes nine long messages
+@settings(deadline=None, max_examples=settings().max_examples // 4)  # each makes seven long messages
 @given(VIEWS, REFUSALS, st.sampled_from(Visibility), st.sampled_from(["en", "fr"]))
 def test_every_message_is_within_slacks_limits_and_holds_no_link_but_ours(view, refusal, visibility, language):
     where = {"visibility": visibility, "public_url": PUBLIC}
     refused = AnswerView(view.answer_id, refusal.message, abstained=refusal, now=NOW)
-    told = CorrectionView(view.text, [each.title for each in view.citations], gone=True)
     for message in (
         answer_message(view, language, **where),
         answer_end(view, language, **where),
         abstained_message(refused, language, **where),
-        correction_message(view, told, language, **where),
-        correction_message(refused, told, language, **where),
         why_message(WhyView(view, view.text, 0.4, "llama_3"), language, public_url=PUBLIC),
         notice(view.text or "x"),
         failed_message(view.text, language, answer_id=view.answer_id),
