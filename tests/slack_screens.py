@@ -29,8 +29,10 @@ from app.slack.blocks import (
     working_text,
 )
 from app.slack.blocks_channel import Choices, Taken, ask_about_view, changed_message, files_message, settings_view
+from app.slack.blocks_people import asked_message, bot_said, feedback_form, reply_form, weekly_message
 from app.slack.blocks_recall import CorrectionView, correction_message
 from app.slack.records import Message, Policy, Visibility
+from app.slack.wording_people import people_words
 from indexing.documents import Passage
 
 if TYPE_CHECKING:
@@ -118,6 +120,7 @@ def screens() -> list[Screen]:
                link_message(f"{PUBLIC}/slack/link?key=…", 10, "en", public_url=PUBLIC)),
         *_of_channels(),
         *_of_corrections(channel),
+        *_of_people(),
     ]  # fmt: skip
 
 
@@ -142,6 +145,20 @@ def _of_corrections(channel: Any) -> list[Screen]:
     return [
         Screen("Correction", "A document behind an answer changed; in channels that want it, in the answer's thread.",
                correction_message([told], 7, "c0ffee", **channel)),
+    ]  # fmt: skip
+
+
+def _of_people() -> list[Screen]:
+    w = people_words("en")
+    question = "How many days of leave do I have in my first year?"
+    said = bot_said(w, ANSWER.text)
+    return [
+        Screen("What is wrong with an answer", "After a thumb down: a form.", feedback_form(w, ID)),
+        Screen("Somebody asks a human", "To an owner of the specialist, in a direct message.",
+               asked_message(w, "hr", question, said, 7)),
+        Screen("An owner replies", "A form; the reply is published once it is approved.", reply_form(w, question, "7")),
+        Screen("Questions without an answer", "Once a week, to the owners of a specialist.",
+               weekly_message(w, "hr", [(question, 3)], 2)),
     ]  # fmt: skip
 
 
