@@ -107,10 +107,16 @@ class SlackError(AppError):
 
     default_remedy = "`metier slack status` tells how the connection is."
 
-    def __init__(self, message: str | None = None, *, remedy: str | None = None, code: str = "") -> None:
-        """Keep Slack's own word for what is wrong, such as channel_not_found; "" when it did not answer."""
+    def __init__(
+        self, message: str | None = None, *, remedy: str | None = None, code: str = "", retry_after_s: int = 0
+    ) -> None:
+        """Keep Slack's own word for what is wrong, such as channel_not_found; "" when it did not answer.
+
+        *retry_after_s* comes with the code ratelimited: seconds after which the call may be made.
+        """
         super().__init__(message, remedy=remedy)
         self.code = code
+        self.retry_after_s = retry_after_s
 
 
 class GeneratorError(AppError):

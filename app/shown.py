@@ -72,17 +72,17 @@ class ShownText:
 
     passage_count: int
     _markers: MarkerFilter = field(init=False)
-    _schemes: _Substitution = field(init=False)
-    _signs: _Substitution = field(init=False)
-    _leftovers: _Substitution = field(init=False)
+    _schemes: Substitution = field(init=False)
+    _signs: Substitution = field(init=False)
+    _leftovers: Substitution = field(init=False)
 
     def __post_init__(self) -> None:
         """Put the filters in a row; each keeps the promise for any split, so the row does."""
         self._markers = MarkerFilter(self.passage_count)
-        self._schemes = _Substitution(_SCHEME, _SCHEME_PENDING, _nothing)
+        self._schemes = Substitution(_SCHEME, _SCHEME_PENDING, _nothing)
         # Taking one marker out of another may leave a third: "[9[9]9]". It is no marker in round brackets.
-        self._leftovers = _Substitution(MARKER, PENDING_MARKER, self._rounded)
-        self._signs = _Substitution(_SIGN, _SIGN_PENDING, _apart)
+        self._leftovers = Substitution(MARKER, PENDING_MARKER, self._rounded)
+        self._signs = Substitution(_SIGN, _SIGN_PENDING, _apart)
 
     def feed(self, piece: str) -> str:
         """Return what can be shown now."""
@@ -125,7 +125,7 @@ def plain(text: str) -> str:
 
 
 @dataclass
-class _Substitution:
+class Substitution:
     """Substitutes what *pattern* finds, holding back what *pending* says may become more.
 
     *pattern* may look back _CONTEXT characters, over what was let out already.
@@ -138,11 +138,13 @@ class _Substitution:
     _held: str = ""
 
     def feed(self, piece: str) -> str:
+        """Return what can be let out now."""
         self._held += piece
         pending = self.pending.search(self._held)
         return self._let_out(pending.start() if pending else len(self._held))
 
     def finish(self) -> str:
+        """Return what was held back; there will be no more text."""
         return self._let_out(len(self._held))
 
     def _let_out(self, cut: int) -> str:

@@ -9,9 +9,10 @@ import io
 import json
 import sqlite3
 import sys
+import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 BUSY_TIMEOUT_S = 30
+TURN_S = 5
 SCRUB_MS = 1000
 MIGRATION_TIMEOUT_S = 600  # the second of two runners waits for the first
 CONNECT_TIMEOUT_S = 5
@@ -63,6 +65,7 @@ class Catalog:
 
     engine: Engine
     url: str
+    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -71,9 +74,23 @@ class Catalog:
         On SQLite it holds the write lock from the start (BEGIN IMMEDIATE). Raises StorageFull,
         CatalogUnavailable or CatalogError; then nothing was written.
         """
-        with self._session(self.engine.execution_options(metier_writes=True)) as session:
+        with self._in_turn(), self._session(self.engine.execution_options(metier_writes=True)) as session:
             yield session
             session.commit()
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Queue the writers of this process for SQLite's one write lock.
+
+        SQLite itself lets them try again after ever longer pauses: one of several can wait for seconds. Who does not
+        get its turn tries nevertheless, and is told by SQLite that it is busy.
+        """
+        mine = self.engine.dialect.name == "sqlite" and self._turn.acquire(timeout=TURN_S)
+        try:
+            yield
+        finally:
+            if mine:
+                self._turn.release()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

@@ -68,7 +68,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "ir_measures": ("app.measures",),
     "joserfc": ("app.identity_provider", "app.sign_in", "indexing.sources.gdrive"),
     "jinja2": ("app.evaluation_report", "app.llm", "app.slack.link_page"),
-    "limits": ("app.quotas",),
+    "limits": ("app.quotas", "app.slack.pacing"),
     "openai": ("app.llm_server",),
     "paramiko": ("indexing.sources.sftp_client",),
     "prometheus_client": ("app.metrics",),
@@ -107,7 +107,6 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "app.audit",
         "app.personal",
         "app.retention",
-        "app.slack.store",
         "app.sessions",
         "app.slack.store",
     ),
@@ -304,6 +303,50 @@ def test_only_the_store_builds_passages():
     }
 
     assert builders <= {"indexing.store_read"}
+
+
+#: Modules of the Slack bot that name a method without calling it: how fast, and how often at most.
+NAME_METHODS = {"app.slack.client", "app.slack.pacing"}
+
+
+def test_only_one_module_posts_to_slack():
+    """Whoever wants something posted says so to ``app.slack.deliver``, with who will see it."""
+    posting = re.compile(r"chat[._]\w+|assistant[._]threads[._]setStatus|in_channel|https://hooks\.slack.*")
+    guilty = [
+        (name, node.lineno)
+        for name, tree in modules().items()
+        if name.startswith("app.slack") and name != "app.slack.deliver"
+        for node in ast.walk(tree)
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and posting.fullmatch(node.value)
+            and name not in NAME_METHODS
+        )
+        or (isinstance(node, ast.Attribute) and (node.attr == "respond" or node.attr.startswith("chat_")))
+    ]
+
+    assert guilty == []
+
+
+def test_every_delivery_says_who_will_see_it():
+    """``Visibility`` is never a default, neither of a parameter nor of a field."""
+    guilty = []
+    for name, tree in modules().items():
+        for node in ast.walk(tree) if name.startswith("app.slack") else ():
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                a = node.args
+                given = [*a.posonlyargs, *a.args][len(a.posonlyargs) + len(a.args) - len(a.defaults) :]
+                given += [each for each, value in zip(a.kwonlyargs, a.kw_defaults, strict=True) if value is not None]
+                guilty += [(name, node.name) for each in given if "Visibility" in _said(each.annotation)]
+            elif isinstance(node, ast.AnnAssign) and node.value is not None:
+                guilty += [(name, ast.unparse(node.target))] if _said(node.annotation) == "Visibility" else []
+
+    assert guilty == []
+
+
+def _said(annotation: ast.expr | None) -> str:
+    return "" if annotation is None else ast.unparse(annotation)
 
 
 def test_sources_wait_in_a_way_that_a_cancelled_run_ends():

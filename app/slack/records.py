@@ -82,6 +82,7 @@ class Place:
     user_team_id: str
     thread_ts: str = ""
     response_url: str = ""  # of a command or an action: the way to an ephemeral message that may be replaced
+    question_ts: str = ""  # the message that is answered: gets the mark that says so, and the answer refers to it
 
 
 @dataclass(frozen=True, slots=True)
