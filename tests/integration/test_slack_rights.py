@@ -74,7 +74,7 @@ UNKNOWN = {"Cnowhere", "Ckindless"}
 TOO_MANY_OR_UNREADABLE = {"Cbig", "Cunreadable"}
 
 
-def model(channel, who, visibility, outsiders):
+def model(channel, who, visibility, outsiders):  # noqa: PLR0911 -- one line for each rule
     """Return the documents that an answer may be made from; None: there is no answer."""
     for_outsiders = {"all"} if outsiders == "public" else None
     mine = {name for name, readers in READERS.items() if who in readers}
