@@ -240,8 +240,17 @@ def get_document(document_id: Id, parts: PartsHere, who: MayRead) -> DocumentOut
     summary="Read a document's text",
     response_class=PlainTextResponse,
 )
-def get_content(document_id: Id, parts: PartsHere, who: MayRead) -> PlainTextResponse:
-    """Return the text that citations point into, as a download: it is a document's, so no browser may render it."""
+def get_content(
+    document_id: Id,
+    parts: PartsHere,
+    who: MayRead,
+    start: Annotated[int | None, Query(ge=0, lt=2**63, description="First character, as a citation has it.")] = None,
+    end: Annotated[int | None, Query(ge=0, lt=2**63, description="Character after the last one.")] = None,
+) -> PlainTextResponse:
+    """Return the text that citations point into, or of it what one cites.
+
+    It is a download: the text is a document's, so no browser may render it.
+    """
     with reading_as(parts, who) as (session, scope):
         record = store.document(session, scope, document_id)
         text = store.document_text(session, scope, document_id)
@@ -250,7 +259,7 @@ def get_content(document_id: Id, parts: PartsHere, who: MayRead) -> PlainTextRes
     audit.note(parts.catalog, who.id, "document.read", document_id)
     name = record.uri.rpartition("/")[2]
     disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}.txt"
-    return PlainTextResponse(text, headers={"Content-Disposition": disposition})
+    return PlainTextResponse(text[start:end], headers={"Content-Disposition": disposition})
 
 
 def _find(parts: Parts, who: Principal, source_id: int, uri: str) -> DocumentRecord | None:

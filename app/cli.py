@@ -10,6 +10,7 @@ import typer
 from app import (
     cli_ask,
     cli_audit,
+    cli_candidates,
     cli_doctor,
     cli_evaluate,
     cli_gate,
@@ -69,6 +70,7 @@ cli.command("failures")(cli_sync.list_failures)
 cli.command("gate")(cli_gate.gate)
 cli.command("publish")(cli_gate.publish)
 cli_specialist.specialist.command("golden")(cli_gate.golden)
+cli_specialist.specialist.command("candidates")(cli_candidates.candidates)
 cli.command("retry")(cli_sync.retry)
 cli.command("deletions")(cli_personal.list_deletions)
 cli.command("ask")(cli_ask.ask)

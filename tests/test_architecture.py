@@ -340,7 +340,7 @@ def test_every_delivery_says_who_will_see_it():
                 given += [each for each, value in zip(a.kwonlyargs, a.kw_defaults, strict=True) if value is not None]
                 guilty += [(name, node.name) for each in given if "Visibility" in _said(each.annotation)]
             elif isinstance(node, ast.AnnAssign) and node.value is not None:
-                guilty += [(name, node.target)] if _said(node.annotation) == "Visibility" else []
+                guilty += [(name, ast.unparse(node.target))] if _said(node.annotation) == "Visibility" else []
 
     assert guilty == []
 

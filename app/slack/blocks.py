@@ -43,6 +43,7 @@ from app.slack.blocks_parts import (
 )
 from app.slack.records import Message, Visibility
 from app.slack.wording import words
+from indexing.documents import Passage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from app.events import Abstained, Citation
     from app.slack.blocks_parts import Block
     from app.slack.wording import Wording
-    from indexing.documents import DocumentRecord, Passage
+    from indexing.documents import DocumentRecord
 
 __all__ = [
     "ANSWERED",
@@ -122,7 +123,9 @@ class WhyView:
 def sources_of(found: Iterable[Passage | DocumentRecord]) -> dict[int, SourceView]:
     """Return what is shown of the documents that *found* are, or are passages of, by document id."""
     return {
-        getattr(each, "document_id", None) or each.id: SourceView(each.title, each.source, each.uri, each.modified_at)
+        each.document_id if isinstance(each, Passage) else each.id: SourceView(
+            each.title, each.source, each.uri, each.modified_at
+        )
         for each in found
     }
 

@@ -360,8 +360,7 @@ def _so_far(escaped: str) -> dict[str, Any]:
 
 
 def _patience(message: Message) -> float:
-    answer = bool(message.metadata) and message.metadata["event_type"] == ANSWERED
-    return _ANSWER_PATIENCE_S if answer else _PATIENCE_S
+    return _ANSWER_PATIENCE_S if (message.metadata or {}).get("event_type") == ANSWERED else _PATIENCE_S
 
 
 def _require_direct(place: Place, visibility: Visibility) -> None:

@@ -25,6 +25,7 @@ _SIGN = re.compile(
     r"|(?<![^\W_])_|_(?![^\W_])"  # leave_policy is a name; _leave_ is in italics
     r"|(?<!\S)\#(?=[\s#\w]|\Z)"  # a heading, a channel
     r"|:(?=[\w+'-]{1,100}:)"  # :emoji:
+    r"|(?<![^\W_])@"  # "_@here": a mention once the score before it is none
     r"|\\(?=[!-/:-@\[-`{-~]))"  # takes the meaning away from the sign after it, also from the & of an entity
 )
 #: What may still become one of these when more text arrives.
@@ -35,6 +36,8 @@ _WIDE = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
 #: A place where an escaped text may be cut: not within an entity.
 _OPEN_ENTITY = re.compile(r"&[a-z]{0,4}\Z")
 ELLIPSIS = "…"
+#: Characters that are looked at for each one that is shown: some are taken out, and a passage may be a whole page.
+_READ_PER_SHOWN = 10
 
 
 @dataclass
@@ -74,8 +77,9 @@ def markdown(text: str) -> str:
 
 def line(text: str, most: int = 300) -> str:
     """Return *text*, a title or a quote of a document, as mrkdwn on one line of at most *most* characters."""
+    beginning = " ".join(visible(text[: most * _READ_PER_SHOWN]).split())
     # The bar ends an address in a link's "<address|label>".
-    return cut(mrkdwn(" ".join(visible(text).split())).replace("|", "｜"), most)
+    return cut(mrkdwn(beginning).replace("|", "｜"), most)
 
 
 def words(text: str, most: int) -> str:

@@ -18,7 +18,7 @@ from app import specialists
 from app.answer import answer
 from app.errors import AppError, BadRequest, NotFound, TooManyRequests
 from app.generator import Turn
-from app.slack import blocks, deliver, store_channels, store_posts, store_threads
+from app.slack import blocks, deliver, experts, store_channels, store_posts, store_threads
 from app.slack.made import end_of, message_of, shown
 from app.slack.policy import wants_answer
 from app.slack.records import Place, Post, Visibility
@@ -72,7 +72,9 @@ def ask(bot: Bot, job: Job) -> None:
     if tells_to_leave(bot, incoming):
         return leave(bot, job)
     asked = heard(bot, incoming)
-    if asked is None or is_answered(bot, job, asked):
+    if asked is None:
+        return experts.offer(bot, job)
+    if is_answered(bot, job, asked):
         return None
     asker = person(bot, incoming.user_id, incoming.user_team_id)
     scope = scope_for(bot, asker, asked.place, asked.visibility, incoming.channel_type)
@@ -97,6 +99,8 @@ def heard(bot: Bot, incoming: Incoming) -> Asked | None:
         taking = store_threads.taking(session, team_id, incoming.channel_id, thread_ts)
     text = plain(incoming.text)
     if not text or not wants_answer(policy, incoming, joined=taking.joined, muted=taking.muted):
+        return None
+    if experts.replied(bot, incoming) is not None:
         return None
     shared = str(incoming.payload.get(SHARED) or "")
     place = Place(

@@ -207,6 +207,19 @@ def test_a_document_s_text_is_a_download_that_no_browser_renders(open_face):
     assert "sandbox" in response.headers["content-security-policy"]
 
 
+def test_of_a_document_s_text_what_a_citation_points_at_can_be_read_alone(open_face):
+    source_id = open_face.add_source()
+    document_id = open_face.push(source_id, "leave.md", "Everyone has 25 days. Ask in time.").json()["document_id"]
+
+    def read(**where):
+        return open_face.http.get(f"/v1/documents/{document_id}/content", params=where).text
+
+    assert read(start=13, end=20) == "25 days"
+    assert read(start=22) == "Ask in time."
+    assert read(start=9999) == ""
+    assert open_face.http.get(f"/v1/documents/{document_id}/content", params={"start": -1}).status_code == 422
+
+
 @pytest.mark.parametrize("number", ["0", "-1", "x", str(2**63), "9" * 30, "7"])
 @pytest.mark.parametrize(
     "path", ["/v1/sources/{}", "/v1/documents/{}", "/v1/documents/{}/content", "/v1/runs/{}", "/v1/runs/{}/events"]
