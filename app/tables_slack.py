@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, ForeignKey, Integer, String, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, ForeignKey, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from indexing.tables import Id, Table, utc_now
@@ -176,6 +176,37 @@ class SlackPostRow(Table):
     corrected_at: Mapped[datetime | None]  # a correction was posted, or is being posted
     correction: Mapped[str | None] = mapped_column(String(64))  # of what: the state of the quoted documents
     correction_ts: Mapped[str | None] = mapped_column(TS)
+    #: What the thread says now: the answer of the last correction; None: what was posted at first.
+    stands_id: Mapped[str | None] = mapped_column(ForeignKey("answer.id", ondelete="SET NULL"), index=True)
+    checked: Mapped[int | None] = mapped_column(BigInteger)  # position of the change log at which that was found to hold
+
+
+class SlackRecallRow(Table):
+    """A thread with an answer that quotes a document that changed, until that answer was looked at again."""
+
+    __tablename__ = "slack_recall"
+
+    team_id: Mapped[str] = mapped_column(SLACK_ID, primary_key=True)
+    channel_id: Mapped[str] = mapped_column(SLACK_ID, primary_key=True)
+    thread_ts: Mapped[str] = mapped_column(TS, primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger)  # of the last change that it waits for
+    since: Mapped[datetime]  # the first of these changes was seen
+    due_at: Mapped[datetime] = mapped_column(index=True)  # nobody claims it before
+    claimed_until: Mapped[datetime | None]
+    claim: Mapped[str | None] = mapped_column(String(36))
+    attempts: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str | None] = mapped_column(String(64))  # of the documents, when a correction is being posted
+    answers: Mapped[dict[str, Any]]  # what is being posted: post ids → answer ids
+
+
+class SlackRecallReadRow(Table):
+    """How far the change log was read for a workspace."""
+
+    __tablename__ = "slack_recall_read"
+
+    team_id: Mapped[str] = mapped_column(SLACK_ID, primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime]
 
 
 class SlackHelpRow(Table):

@@ -11,13 +11,14 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
+from indexing.db import among
 from indexing.errors import CatalogError
 from indexing.tables import Table, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -105,6 +106,24 @@ def _chained(previous: str, seq: int, kind: str, document_id: int, content_hash:
 def changed_documents(session: Session, after_seq: int) -> set[int]:
     """Return the ids of the documents with a change numbered above *after_seq*, deleted ones included."""
     return set(session.execute(select(CHANGE.c.document_id).where(CHANGE.c.seq > after_seq).distinct()).scalars())
+
+
+def last_changes(session: Session, after_seq: int) -> dict[int, int]:
+    """Return the number of the last change of each document that has one above *after_seq*, by document id."""
+    query = select(CHANGE.c.document_id, func.max(CHANGE.c.seq)).where(CHANGE.c.seq > after_seq)
+    return {row[0]: row[1] for row in session.execute(query.group_by(CHANGE.c.document_id))}
+
+
+def last_changes_of(session: Session, document_ids: Collection[int]) -> dict[int, int]:
+    """Return the number of the last change of each of *document_ids* that has one, by document id."""
+    query = select(CHANGE.c.document_id, func.max(CHANGE.c.seq)).where(among(session, CHANGE.c.document_id, document_ids))
+    return {row[0]: row[1] for row in session.execute(query.group_by(CHANGE.c.document_id))}
+
+
+def kinds_since(session: Session, document_id: int, after_seq: int) -> set[str]:
+    """Return the kinds of the document's changes numbered above *after_seq*: of PUT, DELETE and ACL."""
+    query = select(CHANGE.c.kind).where(CHANGE.c.document_id == document_id, CHANGE.c.seq > after_seq)
+    return set(session.execute(query.distinct()).scalars())
 
 
 def verify(session: Session) -> None:

@@ -15,8 +15,8 @@ from app.slack.incoming import read
 from app.slack.records import Job
 from app.slack.who import person
 from app.testing.slack import FakeSlack
-from indexing import principals
 from app.wiring import close
+from indexing import principals
 from tests.slacks import fake_parts, workspace
 
 if TYPE_CHECKING:

@@ -28,6 +28,8 @@ TABLES = (
     "slack_thread",
     "slack_turn",
     "slack_post",
+    "slack_recall",
+    "slack_recall_read",
     "slack_help",
     "slack_files",
     "slack_told",
@@ -38,6 +40,7 @@ def upgrade() -> None:
     workspace_tables()
     people_tables()
     thread_tables()
+    recall_tables()
     further_tables()
 
 
@@ -175,6 +178,8 @@ def thread_tables() -> None:
     op.create_index(op.f("ix_slack_turn_principal_id"), "slack_turn", ["principal_id"])
     op.create_table(
         "slack_post",
+    "slack_recall",
+    "slack_recall_read",
         sa.Column("id", ID, nullable=False),
         sa.Column("team_id", SHORT, nullable=False),
         sa.Column("channel_id", SHORT, nullable=False),
@@ -187,8 +192,13 @@ def thread_tables() -> None:
         sa.Column("corrected_at", MOMENT, nullable=True),
         sa.Column("correction", sa.String(length=64), nullable=True),
         sa.Column("correction_ts", SHORT, nullable=True),
+        sa.Column("stands_id", sa.String(length=36), nullable=True),
+        sa.Column("checked", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["answer_id"], ["answer.id"], name=op.f("fk_slack_post_answer_id_answer"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["stands_id"], ["answer.id"], name=op.f("fk_slack_post_stands_id_answer"), ondelete="SET NULL"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_slack_post")),
         sa.UniqueConstraint("team_id", "channel_id", "ts", name=op.f("uq_slack_post_team_id_channel_id_ts")),
@@ -196,6 +206,33 @@ def thread_tables() -> None:
     )
     op.create_index(op.f("ix_slack_post_answer_id"), "slack_post", ["answer_id"])
     op.create_index(op.f("ix_slack_post_at"), "slack_post", ["at"])
+    op.create_index(op.f("ix_slack_post_stands_id"), "slack_post", ["stands_id"])
+
+
+def recall_tables() -> None:
+    op.create_table(
+        "slack_recall",
+        sa.Column("team_id", SHORT, nullable=False),
+        sa.Column("channel_id", SHORT, nullable=False),
+        sa.Column("thread_ts", SHORT, nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("since", MOMENT, nullable=False),
+        sa.Column("due_at", MOMENT, nullable=False),
+        sa.Column("claimed_until", MOMENT, nullable=True),
+        sa.Column("claim", sa.String(length=36), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=64), nullable=True),
+        sa.Column("answers", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("team_id", "channel_id", "thread_ts", name=op.f("pk_slack_recall")),
+    )
+    op.create_index(op.f("ix_slack_recall_due_at"), "slack_recall", ["due_at"])
+    op.create_table(
+        "slack_recall_read",
+        sa.Column("team_id", SHORT, nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("team_id", name=op.f("pk_slack_recall_read")),
+    )
 
 
 def further_tables() -> None:

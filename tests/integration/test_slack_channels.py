@@ -1,4 +1,4 @@
-"""How a channel's policy is set: by a form for who may, and by the command line; by id, and never by what it is called."""
+"""How a channel's policy is set: by a form for who may, and by the command line; by id, never by name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHOSEN = Policy("questions", "silent", "hr", ("handbook",), recall=True, editors
 
 
 @pytest.fixture
-def slack(settings, sqlite_url):  # noqa: ARG001 -- the catalog that the settings find
+def slack(settings, sqlite_url):  # the catalog that the settings find
     with room(settings) as opened:
         yield opened
 

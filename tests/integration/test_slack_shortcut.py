@@ -13,7 +13,7 @@ SAID = "How many days of leave do contractors get?"
 
 
 @pytest.fixture
-def slack(settings, sqlite_url):  # noqa: ARG001 -- the catalog that the settings find
+def slack(settings, sqlite_url):  # the catalog that the settings find
     with room(settings) as opened:
         yield opened
 
