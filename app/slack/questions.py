@@ -18,7 +18,7 @@ from app import specialists
 from app.answer import answer
 from app.errors import AppError, BadRequest, NotFound, TooManyRequests
 from app.generator import Turn
-from app.slack import blocks, deliver, experts, store_channels, store_posts, store_threads
+from app.slack import blocks, deliver, experts, files, store_channels, store_posts, store_threads
 from app.slack.made import end_of, message_of, shown
 from app.slack.policy import wants_answer
 from app.slack.records import Place, Post, Visibility
@@ -71,6 +71,7 @@ def ask(bot: Bot, job: Job) -> None:
     incoming = job.incoming
     if tells_to_leave(bot, incoming):
         return leave(bot, job)
+    files.take(bot, job)  # before the question that comes with them, which may be about them
     asked = heard(bot, incoming)
     if asked is None:
         return experts.offer(bot, job)
