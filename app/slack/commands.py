@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from app import abstain, audit, history, specialists
 from app.conversation import standalone
 from app.errors import NotFound
-from app.slack import blocks, deliver, escape, store_inbox, store_posts, store_threads, store_workspaces
+from app.slack import blocks, deliver, escape, files, store_inbox, store_posts, store_threads, store_workspaces
 from app.slack.blocks_parts import age, packed
 from app.slack.questions import SHARED
 from app.slack.records import Incoming, Message, Place, Visibility
@@ -151,8 +151,9 @@ def record_of(session: Session, asker: Person, post: Post) -> AnswerRecord | Non
 
 
 def forget(bot: Bot, job: Job) -> None:
-    """Delete what the asker asked and was answered in this workspace, and tell how much that was."""
+    """Delete what the asker asked, was answered and dropped in this workspace, and tell how much that was."""
     asker = _asker(bot, job)
+    files.forget(bot, asker)
     team_id, user_id = bot.workspace.team_id, job.incoming.user_id
     with bot.parts.catalog.transaction() as session:
         store_threads.forget_user(session, team_id, user_id)

@@ -18,7 +18,7 @@ from app import specialists
 from app.answer import answer
 from app.errors import AppError, BadRequest, NotFound, TooManyRequests
 from app.generator import Turn
-from app.slack import blocks, deliver, store_channels, store_posts, store_threads
+from app.slack import blocks, deliver, files, store_channels, store_posts, store_threads
 from app.slack.made import end_of, message_of, shown
 from app.slack.policy import wants_answer
 from app.slack.records import Place, Post, Visibility
@@ -69,6 +69,7 @@ def ask(bot: Bot, job: Job) -> None:
     Slack does not take the answer, CatalogError, and ClaimLost: another attempt then completes what was begun.
     """
     incoming = job.incoming
+    files.take(bot, job)
     if tells_to_leave(bot, incoming):
         return leave(bot, job)
     asked = heard(bot, incoming)

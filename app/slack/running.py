@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from app.quotas import Quotas
-from app.slack import signed, store_workspaces
+from app.slack import files, signed, store_workspaces
 from app.slack.bot import Bot
 from app.slack.client import Slack
 from app.slack.store_inbox import LEASE_S
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 #: What is done for each bot once in a while, by every server: cheap when nothing is due, and safe at the same time.
-PERIODIC: tuple[Callable[[Bot], None], ...] = ()
+PERIODIC: tuple[Callable[[Bot], None], ...] = (files.expire,)
 #: Longest wait for jobs at work when the server stops; those that take longer are done by another one.
 PATIENCE_S = 20.0
 
