@@ -53,5 +53,5 @@ def remove_notification(target_id: TargetId, parts: PartsHere, who: MayAdministe
 def test_notification(target_id: TargetId, parts: PartsHere, who: MayAdminister) -> TriedOut:
     """Send a message that tells nothing, and return whether it arrived."""
     found = notification_targets.target_to_try(parts.catalog, target_id, who.id)
-    why = attempt(carrier_of(parts.settings), trial(found))
+    why = attempt(carrier_of(parts), trial(found))
     return TriedOut(arrived=why is None, error=why)

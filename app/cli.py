@@ -10,6 +10,7 @@ import typer
 from app import (
     cli_ask,
     cli_audit,
+    cli_candidates,
     cli_doctor,
     cli_evaluate,
     cli_gate,
@@ -20,6 +21,7 @@ from app import (
     cli_schedule,
     cli_serve,
     cli_slack,
+    cli_slack_channels,
     cli_slack_people,
     cli_sources,
     cli_specialist,
@@ -68,23 +70,23 @@ cli.command("failures")(cli_sync.list_failures)
 cli.command("gate")(cli_gate.gate)
 cli.command("publish")(cli_gate.publish)
 cli_specialist.specialist.command("golden")(cli_gate.golden)
+cli_specialist.specialist.command("candidates")(cli_candidates.candidates)
 cli.command("retry")(cli_sync.retry)
 cli.command("deletions")(cli_personal.list_deletions)
 cli.command("ask")(cli_ask.ask)
 cli.command("search")(cli_ask.search)
 cli.command("evaluate")(cli_evaluate.evaluate)
 cli.add_typer(cli_specialist.specialist, name="specialist")
-cli.add_typer(cli_slack.slack, name="slack")
 cli.add_typer(cli_people.people, name="people")
 cli.add_typer(cli_people.access, name="access")
 cli.add_typer(cli_people.key, name="key")
 cli_people.people.command("export")(cli_personal.export_person)
 cli_people.people.command("erase")(cli_personal.erase_person)
 cli.add_typer(cli_audit.audit, name="audit")
-cli.add_typer(cli_slack.slack, name="slack")
 cli_slack.slack.command("link")(cli_slack_people.link)
 cli_slack.slack.command("unlink")(cli_slack_people.unlink)
 cli_slack.slack.command("people")(cli_slack_people.list_people)
+cli_slack.slack.add_typer(cli_slack_channels.channel, name="channel")
 cli.add_typer(cli_personal.retention, name="retention")
 cli.command("doctor")(cli_doctor.doctor)
 cli.command("migrate")(cli_doctor.migrate)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli_open import load_settings, open_catalog_only
+from app.cli_open import load_settings, open_catalog_only, open_parts
 
 notify = typer.Typer(
     help="Whom to tell when something goes wrong, while the server runs.", no_args_is_help=True, rich_markup_mode=None
@@ -43,15 +43,18 @@ def list_targets(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
 
 @notify.command("add")
 def add(
-    kind: Annotated[str, typer.Argument(help="webhook or email.")],
-    address: Annotated[str, typer.Argument(help="The webhook's address, or an e-mail address.")],
-    server: Annotated[str | None, typer.Option(help="Of an e-mail: smtp://user@host:587, a @ in user as %40.")] = None,
+    kind: Annotated[str, typer.Argument(help="webhook, email or slack.")],
+    address: Annotated[str, typer.Argument(help="The webhook's address, an e-mail address, or a channel's id.")],
+    server: Annotated[
+        str | None,
+        typer.Option(help="Of an e-mail: smtp://user@host:587, a @ in user as %40. Of Slack: the workspace's id."),
+    ] = None,
     event: Annotated[list[str] | None, typer.Option(help="What to tell; may be repeated; all when absent.")] = None,
     digest_minutes: Annotated[int, typer.Option(min=1, max=10_080, help="At most one message in this time.")] = 15,
     secret: Annotated[
         str | None, typer.Option(help="Name of the secret that signs, or of the password; of a webhook: else made.")
     ] = None,
-    language: Annotated[str, typer.Option(help="Of e-mails: en or fr.")] = "en",
+    language: Annotated[str, typer.Option(help="Of e-mails and messages in Slack: en or fr.")] = "en",
 ) -> None:
     """Tell somebody of what goes wrong from now on."""
     import secrets
@@ -98,9 +101,9 @@ def test(number: int) -> None:
     from indexing.tables import LOCAL_PRINCIPAL_ID
 
     settings = load_settings()
-    with open_catalog_only(settings) as catalog:
-        target = notification_targets.target_to_try(catalog, number, LOCAL_PRINCIPAL_ID)
-    why = attempt(carrier_of(settings), trial(target))
+    with open_parts(settings) as parts:
+        target = notification_targets.target_to_try(parts.catalog, number, LOCAL_PRINCIPAL_ID)
+        why = attempt(carrier_of(parts), trial(target))
     remark("It arrived." if why is None else f"It did not arrive: {why}")
     if why is not None:
         raise typer.Exit(1)

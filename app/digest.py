@@ -127,31 +127,47 @@ def _link(notice: Notice, public_url: str | None) -> str | None:
     return f"{public_url.rstrip('/')}/v1/{where}"
 
 
-def email(message: Message, public_url: str | None) -> EmailMessage:
-    """Return the e-mail of the message. With no notices it is a test."""
-    wanted = message.target.wanted
-    words = FRENCH if wanted.language == "fr" else ENGLISH
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a message says to a person, in the language of its target."""
+
+    subject: str
+    lines: tuple[tuple[str, str | None], ...]  # with the link to what each is about
+    why: str
+
+
+def told_of(message: Message, public_url: str | None) -> Told:
+    """Return what the message says. With no notices it is a test."""
+    words = FRENCH if message.target.wanted.language == "fr" else ENGLISH
     found = latest(message.notices)
     wrong = len({each.source_id for each, _ in found if each.phase != "over"})
     subject = (
         words.subject_many.format(count=wrong) if wrong > 1 else words.subject_one if wrong else words.subject_over
     )
+    lines = [(_line(each, times, words), _link(each, public_url)) for each, times in found[:LINES]]
+    if len(found) > LINES:
+        lines.append((words.more.format(count=len(found) - LINES), None))
+    return Told(subject if found else "Métier", tuple(lines or [(words.test, None)]), words.why)
+
+
+def email(message: Message, public_url: str | None) -> EmailMessage:
+    """Return the e-mail of the message. With no notices it is a test."""
+    wanted = message.target.wanted
+    told = told_of(message, public_url)
     server = mail_server(wanted.server or "")
     made = EmailMessage()
-    made["Subject"] = subject if found else "Métier"
+    made["Subject"] = told.subject
     made["From"] = server.user if "@" in server.user else f"metier@{server.host}"
     made["To"] = wanted.address
     made["Date"] = format_datetime(utc_now())
     made["Message-ID"] = f"<{message.id}@metier>"  # the same when it is sent again
     made["Auto-Submitted"] = "auto-generated"
-    lines = [_line(each, times, words, public_url) for each, times in found[:LINES]] or [words.test]
-    if len(found) > LINES:
-        lines.append(words.more.format(count=len(found) - LINES))
-    made.set_content("\n".join([*lines, "", "-- ", words.why]))
+    lines = [text + (f"\n  {link}" if link else "") for text, link in told.lines]
+    made.set_content("\n".join([*lines, "", "-- ", told.why]))
     return made
 
 
-def _line(notice: Notice, times: int, words: Wording, public_url: str | None) -> str:
+def _line(notice: Notice, times: int, words: Wording) -> str:
     parts = [(words.over if notice.phase == "over" else words.what)[notice.kind]]
     if times > 1:
         parts.append(words.times.format(times=times))
@@ -159,5 +175,4 @@ def _line(notice: Notice, times: int, words: Wording, public_url: str | None) ->
         parts.append(words.still.format(since=f"{notice.since:%Y-%m-%d %H:%M} UTC"))
     if notice.counts.get("failed"):
         parts.append(words.counts.format(failed=notice.counts["failed"]))
-    link = _link(notice, public_url)
-    return f"{notice.source}: {', '.join(parts)}" + (f"\n  {link}" if link else "")
+    return f"{notice.source}: {', '.join(parts)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from app.errors import BadRequest, NotFound
 from app.events import Citation
@@ -84,6 +84,16 @@ def answer_record(session: Session, principal_id: int, answer_id: str) -> Answer
     ).one_or_none()
     if row is None:
         raise NotFound(f"There is no answer {answer_id}.")
+    return _record(row)
+
+
+def shown_answer(session: Session, answer_id: str) -> AnswerRecord | None:
+    """Return an answer whoever asked, or None: only for who was shown it, which the caller has to know."""
+    row = session.get(AnswerRow, answer_id)
+    return None if row is None else _record(row)
+
+
+def _record(row: AnswerRow) -> AnswerRecord:
     return AnswerRecord(
         id=row.id,
         principal_id=row.principal_id,
@@ -118,6 +128,40 @@ def record_feedback(
     Raises NotFound when the answer is not this principal's, BadRequest when reason or comment is too long.
     """
     answer_record(session, principal_id, answer_id)
+    return _add_feedback(session, principal_id, answer_id, helpful=helpful, reason=reason, comment=comment)
+
+
+def judge(
+    session: Session,
+    principal_id: int,
+    answer_id: str,
+    *,
+    helpful: bool,
+    reason: str | None = None,
+    comment: str | None = None,
+) -> int:
+    """Store what somebody says of an answer, in place of what they said before, and return the feedback's id.
+
+    Only for who was shown the answer, which the caller has to know. Raises NotFound when it is not kept any more, and
+    BadRequest as ``record_feedback``.
+    """
+    # The lock lets one of two clicks come first: each deletes what the other has stored.
+    if session.scalar(select(AnswerRow.id).where(AnswerRow.id == answer_id).with_for_update()) is None:
+        raise NotFound(f"There is no answer {answer_id}.")
+    own = (FeedbackRow.answer_id == answer_id, FeedbackRow.principal_id == principal_id)
+    session.execute(delete(FeedbackRow).where(*own))
+    return _add_feedback(session, principal_id, answer_id, helpful=helpful, reason=reason, comment=comment)
+
+
+def _add_feedback(
+    session: Session,
+    principal_id: int,
+    answer_id: str,
+    *,
+    helpful: bool,
+    reason: str | None,
+    comment: str | None,
+) -> int:
     if comment is not None and len(comment) > COMMENT_CHARS:
         raise BadRequest(f"The comment is longer than {COMMENT_CHARS} characters.", remedy="Shorten it.")
     if reason is not None and len(reason) > REASON_CHARS:

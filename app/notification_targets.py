@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from indexing.db import Catalog
     from indexing.targets import NewTarget, Target
 
+#: Ids of channels that people share; a direct message is none.
+_CHANNEL = re.compile(r"[CG][A-Z0-9]{6,30}")
+_TEAM = re.compile(r"[TE][A-Z0-9]{6,30}")
 #: Not all that an address may be, but nothing that a header or a command of SMTP could be broken with.
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}")
 MOST_MINUTES = 10_080
@@ -37,9 +40,10 @@ def _check(wanted: NewTarget) -> None:
         raise BadRequest("An event is not known, or none is named.", remedy=f"Events: {', '.join(KINDS)}.")
     if wanted.language not in ("en", "fr") or not 1 <= wanted.digest_minutes <= MOST_MINUTES:
         raise BadRequest("The language or the interval cannot be used.", remedy="en or fr; 1 minute to a week.")
-    check = {"webhook": _check_webhook, "email": _check_email}.get(wanted.kind)
+    checks = {"webhook": _check_webhook, "email": _check_email, "slack": _check_slack}
+    check = checks.get(wanted.kind)
     if check is None:
-        raise BadRequest(f"There is no kind of target called {wanted.kind!r}.", remedy="Kinds: webhook, email.")
+        raise BadRequest(f"There is no kind of target called {wanted.kind!r}.", remedy=f"Kinds: {', '.join(checks)}.")
     try:
         if wanted.secret is not None:
             check_secret_name(wanted.secret)
@@ -59,6 +63,20 @@ def _check_email(wanted: NewTarget) -> None:
         raise BadRequest("The address is no e-mail address.", remedy="Write it as name@example.com.")
     if bool(mail_server(wanted.server or "").user) != (wanted.secret is not None):
         raise BadRequest("A user needs a secret, and a secret a user.", remedy="Write smtp://user@host:587.")
+
+
+def _check_slack(wanted: NewTarget) -> None:
+    if not _CHANNEL.fullmatch(wanted.address):
+        remedy = "Open the channel's details in Slack: the id is at their end."
+        raise BadRequest("The address is no channel's id, such as C0123456789.", remedy=remedy)
+    if wanted.secret is not None:
+        raise BadRequest(
+            "A Slack channel needs no secret.", remedy="The workspace has its own: `metier slack connect`."
+        )
+    if wanted.server is not None and not _TEAM.fullmatch(wanted.server):
+        raise BadRequest(
+            "The server is no workspace's id, such as T0123456789.", remedy="`metier slack status` tells it."
+        )
 
 
 def remove_target(catalog: Catalog, target_id: int, by: int) -> None:

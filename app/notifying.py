@@ -9,12 +9,14 @@ import json
 import re
 import uuid
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
 from app import digest, signatures
 from app.mail import Mail, mail_server
+from app.slack.digests import post_digest
 from indexing import lateness, targets
 from indexing.errors import IndexingError, OutboundError
 from indexing.outbound import Limits, Outbound
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from app.settings import AppSettings
+    from app.parts import Parts
     from indexing.db import Catalog
     from indexing.targets import Message, Target
 
@@ -49,13 +51,19 @@ class Carrier:
     mail: Mail
     secret: Callable[[str], str]
     public_url: str | None = None
+    slack: Callable[[Message], None] | None = None
 
     def send(self, message: Message) -> None:
-        """Send the message. Raises OutboundError, or SourceError when the target's secret is not there."""
+        """Send the message. Raises OutboundError, SlackError, or SourceError when the target's secret is not there."""
         wanted = message.target.wanted
         secret = self.secret(wanted.secret) if wanted.secret else ""
         if wanted.kind == "email":
             self.mail.send(mail_server(wanted.server or ""), secret, digest.email(message, self.public_url))
+            return
+        if wanted.kind == "slack":
+            if self.slack is None:
+                raise OutboundError("Nothing can be posted to Slack from here.", remedy="Use `metier serve`.")
+            self.slack(message)
             return
         moment = utc_now()
         told = digest.webhook_body(message, self.public_url, moment.isoformat(timespec="seconds"))
@@ -67,14 +75,15 @@ class Carrier:
                 raise OutboundError(f"{reply.url} answers with the status {reply.status}.", remedy="Correct it there.")
 
 
-def carrier_of(settings: AppSettings) -> Carrier:
-    """Return what messages are sent with by these settings."""
+def carrier_of(parts: Parts) -> Carrier:
+    """Return what messages are sent with by these settings, and by the workspaces of Slack that are connected."""
+    settings = parts.settings
     allowed = parse_allowed(settings.outbound_allow)
 
     def secret(name: str) -> str:
         return read_secret(settings.secret_folders, name)
 
-    return Carrier(Outbound(allowed, _LIMITS), Mail(allowed), secret, settings.public_url)
+    return Carrier(Outbound(allowed, _LIMITS), Mail(allowed), secret, settings.public_url, partial(post_digest, parts))
 
 
 def keep_notifying(catalog: Catalog, carrier: Carrier, stop: threading.Event) -> None:

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import delete, select
 
 from app import audit
-from app.slack import store_inbox
+from app.slack import store_inbox, store_threads
 from app.tables import AnswerRow
 from indexing import runs_history, targets
 from indexing.compaction import compact
@@ -73,6 +73,7 @@ def apply(catalog: Catalog, settings: AppSettings, now: datetime | None = None) 
         while _old_answer(catalog, before):
             with catalog.transaction() as session:
                 answers += forget_answers(session, before)
+        _forget_turns(catalog, before)
     if settings.audit_kept_days != "forever":
         before = now - timedelta(days=settings.audit_kept_days)
         with catalog.reading() as session:
@@ -86,6 +87,15 @@ def apply(catalog: Catalog, settings: AppSettings, now: datetime | None = None) 
     forgotten = _forget_runs(catalog, now - timedelta(days=RUNS_KEPT_DAYS))
     compacted = compact(catalog, settings.cache_dir)
     return Forgotten(answers, lines, forgotten, compacted.scrubbed, compacted.receipts)
+
+
+def _forget_turns(catalog: Catalog, before: datetime) -> None:
+    """Delete what was said in Slack before then: it is kept as long as answers are."""
+    with catalog.reading() as session:
+        any_old = store_threads.any_old(session, before)
+    if any_old:
+        with catalog.transaction() as session:
+            store_threads.forget(session, before)
 
 
 def _forget_runs(catalog: Catalog, before: datetime) -> int:

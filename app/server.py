@@ -109,7 +109,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.quotas = Quotas(parts.settings.requests_per_minute, parts.settings.answers_at_once)
     app.state.warmed = threading.Event()
     app.state.refusals = Refusals()
-    app.state.slack = Running(parts, app.state.metrics, handle, sign)
+    app.state.slack = Running(parts, app.state.metrics, handle, sign, quotas=app.state.quotas)
     return app
 
 
@@ -145,7 +145,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     arguments = (parts.catalog, app.state.synchronizations, stop)
     scheduling = threading.Thread(target=keep_schedules, args=arguments, name="schedules", daemon=True)
     scheduling.start()
-    carrying = (parts.catalog, carrier_of(parts.settings), stop)
+    carrying = (parts.catalog, carrier_of(parts), stop)
     notifying = threading.Thread(target=keep_notifying, args=carrying, name="notifications", daemon=True)
     notifying.start()
     app.state.slack.start()

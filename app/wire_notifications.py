@@ -30,12 +30,14 @@ class NotificationIn(Wire):
 
     model_config = example(**_TARGET)
 
-    kind: Literal["webhook", "email"]
+    kind: Literal["webhook", "email", "slack"]
     address: Annotated[Text, Field(max_length=2048)] = Field(
-        description="Of a webhook its URL, else an e-mail address."
+        description="Of a webhook its URL, of Slack a channel's id, else an e-mail address."
     )
     server: Annotated[Text, Field(max_length=512)] | None = Field(
-        None, description="Of an e-mail: smtp://user@host:587; encryption (STARTTLS) is required."
+        None,
+        description="Of an e-mail: smtp://user@host:587; encryption (STARTTLS) is required. Of Slack the workspace's "
+        "id, where more than one is connected.",
     )
     events: Annotated[tuple[Event, ...], Field(min_length=1, max_length=8)] = (
         "run_failed",
@@ -47,7 +49,7 @@ class NotificationIn(Wire):
     secret: Annotated[Text, Field(max_length=64)] | None = Field(
         None, description="The name of the secret that signs, or of the user's password; never the secret itself."
     )
-    language: Literal["en", "fr"] = Field("en", description="Of e-mails.")
+    language: Literal["en", "fr"] = Field("en", description="Of e-mails and messages in Slack.")
 
     def wanted(self) -> NewTarget:
         """Return what is asked for."""

@@ -62,7 +62,7 @@ class TargetRow(Table):
     __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    kind: Mapped[str] = mapped_column(String(16))  # webhook | email
+    kind: Mapped[str] = mapped_column(String(16))  # webhook | email | slack
     address: Mapped[str]
     server: Mapped[str | None]  # of an e-mail: smtp://user@host:587
     events: Mapped[list[Any]]  # indexing.notices.KINDS

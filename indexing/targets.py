@@ -40,7 +40,7 @@ KEPT = timedelta(days=30)
 class NewTarget:
     """Whom somebody wants to be told."""
 
-    kind: str  # webhook | email
+    kind: str  # webhook | email | slack
     address: str
     server: str | None = None
     events: tuple[str, ...] = KINDS

@@ -14,13 +14,11 @@ from app.events import Abstained, Citation
 from app.messages import messages
 from app.slack.blocks import (
     AnswerView,
-    CorrectionView,
     SourceView,
     StatusView,
     WhyView,
     abstained_message,
     answer_message,
-    correction_message,
     disagrees,
     failed_message,
     help_message,
@@ -95,7 +93,6 @@ def screens() -> list[Screen]:
     channel: Any = {"visibility": Visibility.CHANNEL, "public_url": PUBLIC}
     direct: Any = {"visibility": Visibility.DIRECT, "public_url": PUBLIC}
     alone: Any = {"visibility": Visibility.EPHEMERAL, "public_url": PUBLIC}
-    told = CorrectionView(ANSWER.text.replace("25", "23"), ("Leave policy",), gone=True)
     return [
         Screen("Answer in a channel", "Everyone in the channel sees it, in the thread of the question.",
                answer_message(ANSWER, "en", **channel)),
@@ -115,8 +112,6 @@ def screens() -> list[Screen]:
                status_message(StatusView("Ann Lee", outsider=False, documents=1204, waiting=2, heard_s=4), "en")),
         Screen("Why", "`/ask why`: how the last answer came about.",
                why_message(WhyView(ANSWER, "days of leave", 0.42, "reader", "channel"), "en", public_url=PUBLIC)),
-        Screen("Correction", "A document behind an answer changed; in channels that want it, in the answer's thread.",
-               correction_message(ANSWER, told, "en", **channel)),
         Screen("Who are you?", "The one other link: to our own sign-in, for one person alone.",
                link_message(f"{PUBLIC}/slack/link?key=…", 10, "en", public_url=PUBLIC)),
     ]  # fmt: skip

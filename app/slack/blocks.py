@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from app.messages import messages
 from app.slack import escape
 from app.slack.blocks_notices import (
-    CorrectionView,
     StatusView,
     failed_message,
     help_message,
@@ -56,14 +55,12 @@ if TYPE_CHECKING:
 __all__ = [
     "ANSWERED",
     "AnswerView",
-    "CorrectionView",
     "SourceView",
     "StatusView",
     "WhyView",
     "abstained_message",
     "answer_end",
     "answer_message",
-    "correction_message",
     "disagrees",
     "failed_message",
     "help_message",
@@ -169,23 +166,6 @@ def with_text(text: str, end: Message, language: str) -> Message:
     """Return *end* under *text*, which is not escaped yet; text that does not fit is cut, and the message says so."""
     whole = sections(escape.mrkdwn(text), ANSWER_SECTIONS, escape.mrkdwn(words(language).cut))
     return Message(end.text, [*whole, *end.blocks], end.metadata)
-
-
-def correction_message(
-    a: AnswerView, told: CorrectionView, language: str, *, visibility: Visibility, public_url: str | None
-) -> Message:
-    """Return what is posted in the thread of an answer whose documents changed: what it was, and what it is now."""
-    w = words(language)
-    changed = [
-        escape.mrkdwn(w.correction_changed).format(title=escape.line(each, TITLE_CHARS)) for each in told.changed
-    ]
-    gone = [escape.mrkdwn(w.correction_gone)] if told.gone else []
-    lead = [f"*{escape.mrkdwn(w.correction)}*", *changed[:MOST_SOURCES], *gone]
-    before = f"*{escape.mrkdwn(w.correction_was)}*\n{escape.cut(escape.mrkdwn(told.before), 1000)}"
-    blocks = [*packed(lead), section(before), section(f"*{escape.mrkdwn(w.correction_now)}*")]
-    answered = abstained_message if a.abstained else answer_message
-    now = answered(a, language, visibility=visibility, public_url=public_url)
-    return Message(_fallback(f"{w.correction} {a.text}"), [*blocks, *now.blocks], now.metadata)
 
 
 def why_message(why: WhyView, language: str, *, public_url: str | None) -> Message:

@@ -71,7 +71,9 @@ def settings_view(channel_id: str, now: Policy, choices: Choices, language: str)
     chosen = now.specialist
     listed = {"": w.specialist_default, **({KEPT: w.specialist_kept} if choices.hidden_specialist else {})}
     initial = KEPT if choices.hidden_specialist else (chosen or "")
-    specialists = _menu("specialist", w.specialist_label, listed | {name: name for name in choices.specialists}, initial)
+    specialists = _menu(
+        "specialist", w.specialist_label, listed | {name: name for name in choices.specialists}, initial
+    )
     blocks = [
         section(escape.mrkdwn(w.intro)),
         _menu("answers", w.answers_label, w.answers, now.answers),

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from app.slack import escape
 from app.slack.blocks_parts import BUTTON_CHARS, TEXT_CHARS, actions, context, header, packed, plain, section
 from app.slack.records import Message
 from app.slack.wording import words
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 #: Errors (class names) that the asker can do something about, and the string that says what.
 _FAILURES = {
@@ -32,15 +28,6 @@ class StatusView:
     documents: int  # that they may read
     waiting: int  # questions
     heard_s: int | None = None  # seconds since Slack was last heard; None: never
-
-
-@dataclass(frozen=True, slots=True)
-class CorrectionView:
-    """What changed behind an answer that was posted."""
-
-    before: str  # the answer as it was
-    changed: Sequence[str] = ()  # titles of documents that changed, which all who see the correction may read
-    gone: bool = False  # a document is gone, or may no longer be read
 
 
 def notice(text: str) -> Message:

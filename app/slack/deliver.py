@@ -253,17 +253,6 @@ class Stream:
             replace(self._bot, self._place, self.ts, whole, self._visibility)
         return self.ts
 
-    def abandon(self, text: str) -> None:
-        """Show *text* instead of what was begun, if anything was; another attempt finishes it. Never raises."""
-        if not self.ts:
-            return
-        try:
-            if self._streams:
-                end_stream(self._bot, self._place, self.ts)
-            self._update(escape.mrkdwn(text), patience_s=1)
-        except SlackError as exc:
-            log.info("A message stays as it was begun.", action="slack_not_abandoned", ts=self.ts, code=exc.code)
-
     def _start(self) -> None:
         """Begin the message with what is there. Raises SlackError."""
         place = self._place

@@ -23,13 +23,13 @@ _SIGN = re.compile(
     r"|(?P<angle>[<>])"
     r"|(?P<wide>[*~`]"
     r"|(?<![^\W_])_|_(?![^\W_])"  # leave_policy is a name; _leave_ is in italics
-    r"|(?<!\S)\#(?=[\s#\w]|\Z)"  # a heading, a channel
+    r"|(?<!\S)\#"  # a heading, a channel
     r"|:(?=[\w+'-]{1,100}:)"  # :emoji:
     r"|(?<![^\W_])@"  # "_@here": a mention once the score before it is none
     r"|\\(?=[!-/:-@\[-`{-~]))"  # takes the meaning away from the sign after it, also from the & of an entity
 )
 #: What may still become one of these when more text arrives.
-_SIGN_PENDING = re.compile(r"(?:_|(?<!\S)\#|:[\w+'-]{0,100}|\\)\Z")
+_SIGN_PENDING = re.compile(r"(?:_|:[\w+'-]{0,100}|\\)\Z")
 _ENTITY = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 #: From "!" to "~" each sign has a wide form, in the same order.
 _WIDE = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
@@ -68,11 +68,6 @@ def mrkdwn(text: str) -> str:
     """Return *text* as mrkdwn that shows it: for sections, contexts and the text of a message; lines stay lines."""
     whole = Escaped()
     return whole.feed(text) + whole.finish()
-
-
-def markdown(text: str) -> str:
-    """Return *text* as Markdown that shows it: for ``markdown_text``. The same signs are inert in both."""
-    return mrkdwn(text)
 
 
 def line(text: str, most: int = 300) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 
-from app.slack import commands, home, questions
+from app.slack import commands, experts, feedback, home, questions, settings_modal, shortcut
 from app.slack.screen import ClaimLost
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 Done: TypeAlias = "Callable[[Bot, Job], None]"
 #: Modules with tables of their own: ACTIONS by what comes before ":" in an action_id, VIEWS and SHORTCUTS by
 #: callback_id in the same way, COMMANDS by the first word after /ask, KINDS by the kind of what came in.
-FEATURES: tuple[ModuleType, ...] = (questions, commands, home)
+FEATURES: tuple[ModuleType, ...] = (questions, commands, home, settings_modal, shortcut, feedback, experts)
 
 
 def table(name: str) -> Mapping[str, Done]:

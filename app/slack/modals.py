@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.errors import SlackError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: What Slack calls a trigger that is too old, or that an earlier attempt has used.
 _TRIGGER_GONE = frozenset({"expired_trigger_id", "exchanged_trigger_id", "invalid_trigger_id", "trigger_expired"})
+#: What Slack says where the bot, or whom it wants to tell something, is no member of the channel.
+_NOT_THERE = frozenset({"channel_not_found", "not_in_channel", "user_not_in_channel"})
 
 
 def show(bot: Bot, incoming: Incoming, made: Callable[[Person], View]) -> None:
@@ -52,6 +55,15 @@ def place_of(incoming: Incoming) -> Place:
 
 
 def whisper(bot: Bot, place: Place, message: Message) -> None:
-    """Tell something to one person alone. Raises SlackError."""
-    direct = place.channel_id.startswith("D")
-    deliver.deliver(bot, place, message, Visibility.DIRECT if direct else Visibility.EPHEMERAL)
+    """Tell one person alone: there, or in a direct message where one of the two is no member. Raises SlackError."""
+    if place.channel_id.startswith("D"):
+        deliver.deliver(bot, place, message, Visibility.DIRECT)
+        return
+    try:
+        deliver.deliver(bot, place, message, Visibility.EPHEMERAL)
+    except SlackError as exc:
+        if exc.code not in _NOT_THERE:
+            raise
+        direct = str(bot.slack.call("conversations.open", users=place.user_id)["channel"]["id"])
+        there = replace(place, channel_id=direct, thread_ts="", response_url="")
+        deliver.deliver(bot, there, message, Visibility.DIRECT)

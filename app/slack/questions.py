@@ -18,7 +18,7 @@ from app import specialists
 from app.answer import answer
 from app.errors import AppError, BadRequest, NotFound, TooManyRequests
 from app.generator import Turn
-from app.slack import blocks, deliver, store_channels, store_posts, store_threads
+from app.slack import blocks, deliver, experts, store_channels, store_posts, store_threads
 from app.slack.made import end_of, message_of, shown
 from app.slack.policy import wants_answer
 from app.slack.records import Place, Post, Visibility
@@ -72,7 +72,9 @@ def ask(bot: Bot, job: Job) -> None:
     if tells_to_leave(bot, incoming):
         return leave(bot, job)
     asked = heard(bot, incoming)
-    if asked is None or is_answered(bot, job, asked):
+    if asked is None:
+        return experts.offer(bot, job)
+    if is_answered(bot, job, asked):
         return None
     asker = person(bot, incoming.user_id, incoming.user_team_id)
     scope = scope_for(bot, asker, asked.place, asked.visibility, incoming.channel_type)
@@ -97,6 +99,8 @@ def heard(bot: Bot, incoming: Incoming) -> Asked | None:
         taking = store_threads.taking(session, team_id, incoming.channel_id, thread_ts)
     text = plain(incoming.text)
     if not text or not wants_answer(policy, incoming, joined=taking.joined, muted=taking.muted):
+        return None
+    if experts.replied(bot, incoming) is not None:
         return None
     shared = str(incoming.payload.get(SHARED) or "")
     place = Place(
@@ -198,11 +202,11 @@ def keep(bot: Bot, job: Job, asked: Asked, asker: Person, made: Made, ts: str) -
     What was said is kept as long as answers are: not at all where those are not.
     """
     team_id, place, visibility = bot.workspace.team_id, asked.place, asked.visibility
-    posted_at = f"job:{job.id}" if visibility is Visibility.EPHEMERAL else ts
-    post = Post(team_id, place.channel_id, posted_at, place.thread_ts, visibility, place.user_id, made.done.answer_id)
-    said = store_threads.Said(
-        job.incoming.ts or posted_at, asked.text, posted_at, made.said, place.user_id, asker.principal_id
-    )
+    own = f"job:{job.id}"  # stands for a message's ts where there is none
+    posted_at = own if visibility is Visibility.EPHEMERAL else ts
+    answer_id, user_id = made.done.answer_id, place.user_id
+    post = Post(team_id, place.channel_id, posted_at, place.thread_ts, visibility, user_id, answer_id)
+    said = store_threads.Said(job.incoming.ts or own, asked.text, posted_at, made.said, user_id, asker.principal_id)
     with bot.parts.catalog.transaction() as session:
         kept = store_posts.record_post(session, post)
         if kept and made.said:

@@ -188,6 +188,8 @@ def _shared_scope(bot: Bot, person: Person, seen_by: Audience) -> Scope | None:
         all_of_them = principals_of(bot, members)
     if person.principal_id is None or all_of_them is None or person.principal_id not in all_of_them:
         return _public(bot, person)
+    if len(all_of_them) == 1:  # what one person alone may read is for no channel: others may join and read it later
+        return _public(bot, person)
     with bot.parts.catalog.reading() as session:
         return authorise(session, person.principal_id, together=all_of_them)
 

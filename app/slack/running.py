@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from app.slack import signed, store_workspaces
+from app.quotas import Quotas
+from app.slack import experts, files, recall, signed, store_workspaces, weekly
 from app.slack.bot import Bot
 from app.slack.client import Slack
 from app.slack.store_inbox import LEASE_S
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 #: What is done for each bot once in a while, by every server: cheap when nothing is due, and safe at the same time.
-PERIODIC: tuple[Callable[[Bot], None], ...] = ()
+PERIODIC: tuple[Callable[[Bot], None], ...] = (experts.expire, files.expire, recall.look, weekly.tell)
 #: Longest wait for jobs at work when the server stops; those that take longer are done by another one.
 PATIENCE_S = 20.0
 
@@ -82,7 +83,9 @@ class Running:
         sign: Sign,
         periodic: Sequence[Callable[[Bot], None]] = PERIODIC,
         pace: Pace | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
+        self.quotas = quotas or Quotas(None, None)
         self.parts, self.metrics, self.handle, self.sign, self.periodic = parts, metrics, handle, sign, periodic
         self.pace = pace or Pace()
         self.bots: dict[str, RunningBot] = {}
@@ -165,7 +168,7 @@ class Running:
         def count(outcome: str) -> None:
             self.metrics.slack_calls.labels(outcome).inc()
 
-        bot = Bot(self.parts, self.metrics, workspace, Slack(tokens.bot, workspace.api_url, count))
+        bot = Bot(self.parts, self.metrics, workspace, Slack(tokens.bot, workspace.api_url, count), self.quotas)
         workers = Workers(bot, self.handle, self.sign, lease_s=self.pace.lease)
         app = bolt_app(bot, Listener(bot, workers.accepted))
         socket = None

@@ -1,7 +1,8 @@
 """``/ask settings``: the form in which people say how the bot behaves in their channel, and what they may say there.
 
-Operators may, linked administrators of the workspace, and where the policy lets them the channel's linked full members.
-That is checked when the form opens and again when it comes back. What somebody may not read they neither see nor change.
+Operators may, linked administrators of the workspace, and where the policy lets them the channel's full members who are
+linked. That is checked when the form opens and again when it comes back. What somebody may not read they neither see
+nor change.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import structlog
 
 from app import audit, specialists
 from app.errors import BadRequest, SlackError
-from app.slack import blocks_channel, deliver, modals, store_channels
+from app.slack import blocks_channel, deliver, modals, store_channels, store_files
 from app.slack.blocks_channel import KEPT, MOST_OPTIONS, Choices, chosen_of
 from app.slack.records import Place, Policy, Visibility
 from app.slack.who import person
@@ -138,7 +139,7 @@ def choices_of(session: Session, who: Person, now: Policy) -> Choices:
     asker = Asker(scope, every=who.admin)
     names = [each.name for each in specialists.specialists(session, asker) if each.name != DEFAULT_NAME]
     readable = sorted(store.visible_sources(session, scope), key=lambda s: (s.name not in now.sources, s.name))
-    listed = [source.name for source in readable if source.kind != "push" or not source.options]
+    listed = [source.name for source in readable if source.options != store_files.OPTIONS]
     return Choices(
         specialists=names[: MOST_OPTIONS - 2],
         sources=listed[:MOST_OPTIONS],

@@ -169,5 +169,5 @@ def owned(email: str | None, domains: Collection[str]) -> bool:
     Only ASCII: letters that look like others are other letters.
     """
     name, _, domain = (email or "").rpartition("@")
-    plain = bool(name) and "@" not in name and (email or "").isascii()
+    plain = bool(name and domain) and "@" not in name and (email or "").isascii()
     return plain and domain.lower() in {each.lower() for each in domains}

@@ -16,7 +16,6 @@ class Wording:
     working: str
     next_in_line: str
     ahead: str  # {count}
-    interrupted: str
     # under an answer
     sources: str
     source_in: str  # {source}
@@ -79,12 +78,6 @@ class Wording:
     why_passages: str
     why_reader: str
     why_model: str  # {generator}
-    # corrections
-    correction: str
-    correction_changed: str  # {title}
-    correction_gone: str
-    correction_was: str
-    correction_now: str
     # short notices
     forgotten: str  # {answers}
     muted: str
@@ -108,7 +101,6 @@ ENGLISH = Wording(
     working="is looking into the documents…",
     next_in_line="Your question is next.",
     ahead="{count} questions are ahead of yours.",
-    interrupted="This answer was interrupted. It begins again in a moment.",
     sources="Sources",
     source_in="in {source}",
     page="page {page}",
@@ -165,11 +157,6 @@ ENGLISH = Wording(
     why_passages="Passages that it is made from",
     why_reader="The sentences are the documents’ own.",
     why_model="Written by {generator}; a sentence that no passage supports is left out.",
-    correction="Correction: documents behind this answer have changed.",
-    correction_changed="{title} has changed.",
-    correction_gone="A document that was quoted is gone, or may no longer be read here.",
-    correction_was="The answer was",
-    correction_now="Now the answer is",
     forgotten="Forgotten: what you asked me in Slack, and my {answers} answers.",
     muted="I leave this thread. Mention me and I am back.",
     muted_all="In the threads of this channel I only answer when somebody mentions me.",
@@ -191,7 +178,6 @@ FRENCH = Wording(
     working="consulte les documents…",
     next_in_line="Votre question est la suivante.",
     ahead="{count} questions passent avant la vôtre.",
-    interrupted="Cette réponse a été interrompue. Elle reprend dans un instant.",
     sources="Sources",
     source_in="dans {source}",
     page="page {page}",
@@ -250,11 +236,6 @@ FRENCH = Wording(
     why_passages="Passages dont elle est tirée",
     why_reader="Les phrases sont celles des documents.",
     why_model="Rédigé par {generator} ; une phrase qu’aucun passage n’appuie est omise.",
-    correction="Correction : des documents de cette réponse ont changé.",
-    correction_changed="{title} a changé.",
-    correction_gone="Un document cité n’existe plus, ou ne peut plus être lu ici.",
-    correction_was="La réponse était",
-    correction_now="La réponse est maintenant",
     forgotten="Oublié : ce que vous m’avez demandé dans Slack, et mes {answers} réponses.",
     muted="Je quitte ce fil. Mentionnez-moi et je reviens.",
     muted_all="Dans les fils de ce canal, je ne réponds plus que si l’on me mentionne.",

@@ -143,7 +143,8 @@ FRENCH = ChannelWording(
     specialist_kept="Celui choisi avant (il ne vous est pas ouvert)",
     sources_label="Sources",
     sources_all="Toutes les sources",
-    sources_hint="Aucun choix veut dire toutes. Les sources que vous ne pouvez pas lire ne sont ni montrées ni changées.",
+    sources_hint="Aucun choix veut dire toutes. Les sources que vous ne pouvez pas lire ne sont ni montrées ni "
+    "changées.",
     sources_more="Seules les premières sources sont listées. metier slack channel set peut les nommer toutes.",
     recall_label="Corrections",
     recall="Publier une correction dans le fil quand un document d’une réponse change",

@@ -14,7 +14,9 @@ import pytest
 import yaml
 
 from app.cli import main
+from app.errors import SlackError
 from app.slack import connecting, store_workspaces
+from app.slack.client import Slack
 from app.slack.running import Pace
 from app.testing.slack import FakeSlack
 from indexing import db
@@ -211,6 +213,20 @@ def test_events_commands_and_clicks_come_over_http_and_again_after_a_failure(
 
     assert questions(notes) == ["by command?", *expected(1, 2)]
     assert slack.lost == []
+
+
+def test_calls_are_counted_by_how_they_end(slack):
+    counted: list[str] = []
+    api = Slack(slack.bot_token, slack.api_url, counted.append)
+    slack.rate_limit("auth.test", 0)
+
+    assert api.identity().team_id == slack.team_id
+    slack.revoke()
+    with pytest.raises(SlackError) as refused:
+        api.call("auth.test")
+
+    assert refused.value.code in ("token_revoked", "invalid_auth", "account_inactive")
+    assert counted == ["rate_limited", "ok", "refused"]
 
 
 # --- a process that is killed ---------------------------------------------------------------------------------

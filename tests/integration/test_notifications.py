@@ -406,6 +406,10 @@ def test_a_machine_that_may_not_be_asked_hears_nothing(catalog, settings, addres
         {"kind": "email", "address": "a@example.com", "server": "http://a@mail.example.com"},
         {"kind": "email", "address": "a@example.com", "server": None},
         {"kind": "email", "address": "a@example.com", "server": "smtp://mail.example.com"},
+        {"kind": "slack", "address": "#general", "secret": None},
+        {"kind": "slack", "address": "D0123456789", "secret": None},
+        {"kind": "slack", "address": "C0123456789"},
+        {"kind": "slack", "address": "C0123456789", "secret": None, "server": "smtp://a@mail.example.com:587"},
         {"digest_minutes": 0},
         {"language": "de"},
     ],
@@ -624,3 +628,79 @@ def test_there_is_no_message_without_something_to_tell(sqlite_catalog):
     ran(sqlite_catalog, source)
     with sqlite_catalog.reading() as session:
         assert targets.due(session) == [1]
+
+
+# --- Slack ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def d(settings, sqlite_url):
+    from tests.slack_desk import desk
+
+    with desk(settings(api_token="t" * 32, public_url="https://metier.example")) as made:
+        yield made
+
+
+def in_slack(d, channel, **wanted):
+    parts = d.bot.parts
+    add_target(parts.catalog, channel, kind="slack", secret=None, **wanted)
+    source = add_source(parts.catalog, "hand<!channel>book")
+    return ran(parts.catalog, source)
+
+
+@pytest.mark.network
+def test_a_channel_of_slack_is_told_in_one_message_that_only_leads_to_us(d):
+    channel = d.slack.add_channel("ops")
+    run_id = in_slack(d, channel, language="fr")
+    assert sent(d.bot.parts.catalog, notifying.carrier_of(d.bot.parts)) == 1
+    assert sent(d.bot.parts.catalog, notifying.carrier_of(d.bot.parts)) == 0
+
+    [message] = d.slack.replies(channel)
+    said = json.dumps(list(message.blocks), ensure_ascii=False)
+    assert "la synchronisation a échoué" in said
+    assert f"<https://metier.example/v1/runs/{run_id}|" in said
+    assert "<!channel>" not in said + message.text
+    assert "canary" not in said + message.text
+    assert (message.unfurl_links, message.unfurl_media) == (False, False)
+
+
+@pytest.mark.network
+def test_many_servers_post_one_message_to_slack(d):
+    channel = d.slack.add_channel("ops")
+    in_slack(d, channel)
+    carrier = notifying.carrier_of(d.bot.parts)
+    threads = [threading.Thread(target=sent, args=(d.bot.parts.catalog, carrier)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(d.slack.replies(channel)) == 1
+
+
+@pytest.mark.network
+def test_a_channel_without_the_bot_is_not_told_and_says_why(d):
+    channel = d.slack.add_channel("ops", with_bot=False)
+    in_slack(d, channel)
+    assert sent(d.bot.parts.catalog, notifying.carrier_of(d.bot.parts)) == 0
+
+    assert d.slack.messages(channel) == []
+    assert "not in the channel" in (state_of(d.bot.parts.catalog).last_error or "")
+    assert state_of(d.bot.parts.catalog).waiting == 1
+
+
+@pytest.mark.network
+def test_a_workspace_that_is_not_connected_is_told_nothing(d):
+    channel = d.slack.add_channel("ops")
+    in_slack(d, channel, server="T0ANOTHER")
+    assert sent(d.bot.parts.catalog, notifying.carrier_of(d.bot.parts)) == 0
+    assert "not connected" in (state_of(d.bot.parts.catalog).last_error or "")
+
+
+@pytest.mark.network
+def test_a_channel_is_added_and_tried_over_rest(d):
+    channel = d.slack.add_channel("ops")
+    made = d.face.http.post("/v1/notifications", json={"kind": "slack", "address": channel})
+    assert made.status_code == 201, made.text
+    assert d.face.http.post(f"/v1/notifications/{made.json()['id']}/test").json() == {"arrived": True, "error": None}
+    assert len(d.slack.replies(channel)) == 1

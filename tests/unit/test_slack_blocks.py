@@ -13,14 +13,12 @@ from app.events import Abstained, Citation
 from app.messages import messages
 from app.slack.blocks import (
     AnswerView,
-    CorrectionView,
     SourceView,
     StatusView,
     WhyView,
     abstained_message,
     answer_end,
     answer_message,
-    correction_message,
     disagrees,
     failed_message,
     help_message,
@@ -32,7 +30,7 @@ from app.slack.blocks import (
     why_message,
     working_text,
 )
-from app.slack.blocks_parts import SECTION_CHARS, age, button
+from app.slack.blocks_parts import SECTION_CHARS, age, button, context
 from app.slack.records import Visibility
 from app.slack.wording import ENGLISH, FRENCH, words
 from app.testing.slack_blocks import elements, faults, strings
@@ -99,18 +97,15 @@ REFUSALS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=settings().max_examples // 4)  # each makes nine long messages
+@settings(deadline=None, max_examples=settings().max_examples // 4)  # each makes seven long messages
 @given(VIEWS, REFUSALS, st.sampled_from(Visibility), st.sampled_from(["en", "fr"]))
 def test_every_message_is_within_slacks_limits_and_holds_no_link_but_ours(view, refusal, visibility, language):
     where = {"visibility": visibility, "public_url": PUBLIC}
     refused = AnswerView(view.answer_id, refusal.message, abstained=refusal, now=NOW)
-    told = CorrectionView(view.text, [each.title for each in view.citations], gone=True)
     for message in (
         answer_message(view, language, **where),
         answer_end(view, language, **where),
         abstained_message(refused, language, **where),
-        correction_message(view, told, language, **where),
-        correction_message(refused, told, language, **where),
         why_message(WhyView(view, view.text, 0.4, "llama_3"), language, public_url=PUBLIC),
         notice(view.text or "x"),
         failed_message(view.text, language, answer_id=view.answer_id),
@@ -178,6 +173,20 @@ def test_a_long_answer_continues_in_more_sections_and_says_when_it_is_cut():
     assert max(map(len, whole)) <= SECTION_CHARS
     assert ENGLISH.cut in all_text(cut)
     assert ENGLISH.cut not in all_text(fits)
+
+
+@pytest.mark.parametrize("length", [2999, 3000, 3001, 4000, 4001, 6001, 12_000, 12_001, 40_001])
+def test_a_text_without_blanks_is_within_the_limits_to_the_character(length):
+    for message in (
+        answer_message(answer("x" * length), "en", visibility=Visibility.DIRECT, public_url=None),
+        notice("x" * length),
+    ):
+        assert faults([dict(each) for each in message.blocks]) == []
+        assert len(message.text) <= 4000
+
+
+def test_small_print_of_more_texts_than_slack_takes_is_cut():
+    assert faults([context(*"abcdefghijklmn")]) == []
 
 
 def test_more_sources_than_fit_are_counted():
