@@ -375,6 +375,7 @@ def private(local):
     """Ann asked about the salary in a private channel, where she alone was."""
     channel = local.slack.add_channel("board", [local.ann], private=True)
     readers(local, "pay", "ann")
+    erase(local, "office.md")
     local.policy(channel, recall=True)
     local.thread = asked(local, ABOUT_SECRET, local.ann, channel)
     local.board = channel
