@@ -142,7 +142,7 @@ def says_the_same(
     lost = {each.citation.number for each in quoted if each.found in (Found.CHANGED, Found.GONE)}
     held = {each.citation.number for each in quoted if each.found is Found.WITHHELD}
     said = _without(old.text, lost or None, held)
-    support = _quoted_passages(new.citations, passages) + (_standing(quoted, language) if lost else [])
+    support = _quoted_passages(new.citations, passages) + (_standing(quoted, passages) if lost else [])
     if any(not supporting_spans(each, support, language) for each in said):
         return False
     return not any(_news(question, each, old.text, said) for each in statements(new.text))
@@ -160,30 +160,10 @@ def _quoted_passages(citations: Sequence[Citation], passages: Sequence[Passage])
     return [Read(replace(by_chunk[each.chunk_id], text=each.quote)) for each in citations if each.chunk_id in by_chunk]
 
 
-def _standing(quoted: Sequence[Quotation], language: str) -> list[Read]:
-    """Return the quotations that still stand as passages."""
-    return [Read(_as_passage(each, language)) for each in quoted if each.found is Found.STANDS]
-
-
-def _as_passage(quotation: Quotation, language: str) -> Passage:
-    from indexing.documents import Passage
-
-    cited = quotation.citation
-    return Passage(
-        chunk_id=cited.chunk_id,
-        document_id=cited.document_id,
-        source_id=0,
-        source=cited.source,
-        uri=cited.uri,
-        title=quotation.title,
-        text=cited.quote,
-        start=cited.start,
-        end=cited.end,
-        page=cited.page,
-        heading_path=(),
-        language=language,
-        modified_at=None,
-    )
+def _standing(quoted: Sequence[Quotation], passages: Sequence[Passage]) -> list[Read]:
+    """Return the quotations that still stand, which these readers may read, each in the place of a passage."""
+    texts = [(each.title, each.citation.quote) for each in quoted if each.found is Found.STANDS]
+    return [Read(replace(passages[0], title=title, heading_path=(), text=text)) for title, text in texts if passages]
 
 
 def _news(question: str, statement: str, old: str, said: Sequence[str]) -> bool:

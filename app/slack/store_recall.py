@@ -170,28 +170,33 @@ def note(session: Session, team_id: str, found: Behind, now: datetime, settle: t
     """Write down the threads that wait, due *settle* from now, and the position; False: another look was first."""
     if found.before is None:
         first = insert_missing(session, READ).values(team_id=team_id, seq=found.head, at=now).returning(READ.c.team_id)
-        mine = session.execute(first).first() is not None
+        ahead = session.execute(first).first() is not None
     else:
         read = update(READ).where(READ.c.team_id == team_id, READ.c.seq == found.before)
-        mine = session.execute(read.values(seq=found.head, at=now).returning(READ.c.team_id)).first() is not None
-    if mine:
-        for (channel_id, thread_ts), seq in found.threads.items():
-            _wait(session, (team_id, channel_id, thread_ts), seq, now, settle)
-    return mine
+        ahead = session.execute(read.values(seq=found.head, at=now).returning(READ.c.team_id)).first() is not None
+    if ahead and found.threads:
+        _wait(session, team_id, found.threads, now, settle)
+    return ahead
 
 
-def _wait(session: Session, thread: tuple[str, str, str], seq: int, now: datetime, settle: timedelta) -> None:
-    team_id, channel_id, thread_ts = thread
-    row = session.get(SlackRecallRow, thread, with_for_update=True)
-    if row is not None and row.seq >= seq:
-        return
-    if row is not None:
-        row.seq, row.attempts = seq, 0
-        row.due_at = max(now, min(now + settle, row.since + max(settle, PATIENCE)))
-        return
-    values = {"team_id": team_id, "channel_id": channel_id, "thread_ts": thread_ts, "seq": seq, "since": now}
-    values |= {"due_at": now + settle, "attempts": 0, "answers": {}}
-    session.execute(insert_missing(session, RECALL).values(**values))
+def _wait(
+    session: Session, team_id: str, threads: Mapping[tuple[str, str], int], now: datetime, settle: timedelta
+) -> None:
+    waiting = session.scalars(select(SlackRecallRow).where(SlackRecallRow.team_id == team_id).with_for_update())
+    known = {(row.channel_id, row.thread_ts): row for row in waiting}
+    for thread, seq in threads.items():
+        row = known.get(thread)
+        if row is not None and row.seq < seq:
+            row.seq, row.attempts = seq, 0
+            row.due_at = max(now, min(now + settle, row.since + max(settle, PATIENCE)))
+    values = {"team_id": team_id, "since": now, "due_at": now + settle, "attempts": 0, "answers": {}}
+    new = [
+        values | {"channel_id": channel_id, "thread_ts": thread_ts, "seq": seq}
+        for (channel_id, thread_ts), seq in threads.items()
+        if (channel_id, thread_ts) not in known
+    ]
+    if new:
+        session.execute(insert_missing(session, RECALL), new)
 
 
 def waits(session: Session, team_id: str, now: datetime) -> bool:

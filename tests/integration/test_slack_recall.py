@@ -372,9 +372,10 @@ RAISED = SECRET.replace("123456", "654321")
 
 @pytest.fixture
 def private(local):
-    """Ann asked about the salary in a private channel, where she alone was."""
-    channel = local.slack.add_channel("board", [local.ann], private=True)
-    readers(local, "pay", "ann")
+    """Ann asked about the salary in a private channel, where all who were there could read it."""
+    channel = local.slack.add_channel("board", [local.ann, local.member("cy")], private=True)
+    readers(local, "pay", "ann", "cy")
+    erase(local, "office.md")
     local.policy(channel, recall=True)
     local.thread = asked(local, ABOUT_SECRET, local.ann, channel)
     local.board = channel
