@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import wiring
+from app.answer import answer
+from app.events import Abstained, Quick, Token
 from app.ingest import indexing_of
 from app.logs import configure
 from app.settings import AppSettings
 from app.slack.handle import handle, sign
 from app.testing.slack import FakeSlack
 from indexing import grants, principals, store
+from indexing.access import authorise
 from indexing.pipeline import sync_source
 from indexing.tables import EVERYONE
 from tests import slacks
@@ -55,9 +58,11 @@ def main(arguments: Sequence[str]) -> None:
             channel = slack.add_channel("general", [user])
             slack.wait(lambda: slack.connections)
             took = [waited(slack, user, channel, question) for question in ["Warm-up?", *questions]][1:]
+            bare = [alone(parts, question) for question in questions]
         finally:
             running.stop()
             wiring.close(parts)
+    print(f"first text without Slack: p50 {1000 * sorted(bare)[len(bare) // 2]:.0f} ms")
     for name, seconds in zip(("first sign", "first text", "whole answer"), zip(*took, strict=True), strict=True):
         ordered = sorted(1000 * each for each in seconds)
         print(f"{name}: p50 {ordered[len(ordered) // 2]:.0f} ms, most {ordered[-1]:.0f} ms, of {len(ordered)}")
@@ -72,6 +77,19 @@ def read_handbook(parts: Parts) -> None:
         grants.set_readers(session, source.id, {everyone.id})
     report = sync_source(indexing_of(parts), source)
     print(f"{report.added} documents of the example handbook")
+
+
+def alone(parts: Parts, question: str) -> float:
+    """Return the seconds to the first text of the same answer without Slack, to compare with."""
+    with parts.catalog.reading() as session:
+        everyone = principals.principal_named(session, EVERYONE)
+        assert everyone is not None
+        scope = authorise(session, everyone.id, only_public=True)
+    asked = time.monotonic()
+    for event in answer(question, scope, parts):
+        if isinstance(event, Token | Quick | Abstained):
+            return time.monotonic() - asked
+    return time.monotonic() - asked
 
 
 def waited(slack: FakeSlack, user: str, channel: str, question: str) -> tuple[float, float, float]:
