@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app import abstain, audit, history, specialists
 from app.conversation import standalone
@@ -12,8 +12,10 @@ from app.slack import (
     deliver,
     escape,
     files,
+    linking,
     store_help,
     store_inbox,
+    store_links,
     store_posts,
     store_threads,
     store_workspaces,
@@ -30,7 +32,7 @@ from indexing.principals import principal_named, principal_with_id
 from indexing.tables import EVERYONE, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -73,7 +75,16 @@ def status(bot: Bot, job: Job) -> None:
         )
         lines = [] if scope is None else _sources(session, scope, asker.language)
     message = blocks.status_message(view, asker.language)
-    tell(bot, job, Message(message.text, [*message.blocks, *packed(lines)]))
+    tell(bot, job, Message(message.text, [*message.blocks, *packed(lines), *_way_in(bot, asker)]))
+
+
+def _way_in(bot: Bot, asker: Person) -> Sequence[Mapping[str, Any]]:
+    """Return how the asker tells who they are; nothing for who is known, and where nobody can sign in."""
+    url = None if asker.principal_id is not None else linking.link_for(bot, asker)
+    if url is None:
+        return ()
+    minutes = int(store_links.GOOD_FOR.total_seconds() // 60)
+    return blocks.link_message(url, minutes, asker.language, public_url=bot.parts.settings.public_url or "").blocks
 
 
 def _sources(session: Session, scope: Scope, language: str) -> list[str]:

@@ -67,6 +67,22 @@ def test_status_tells_what_the_asker_may_read_and_nothing_of_the_rest(place):
     assert "pay" not in last(place, place.bob)
 
 
+def test_status_gives_who_is_not_known_a_way_to_sign_in_that_only_they_see(settings, sqlite_url):
+    ours = {
+        "public_url": "https://metier.example",
+        "identity_provider": "https://id:secret@sso.example",
+        "api_token": "t",
+    }
+    with town(settings(**ours), generator=Reader()) as place:
+        stranger = place.slack.add_user("zoe")
+        place.slack.join(stranger, place.channel)
+        place.ask(stranger, "status")
+        place.ask(place.ann, "status")
+
+        assert "https://metier.example/slack/link?token=" in str(place.slack.ephemerals(stranger)[-1].blocks)
+        assert "/slack/link" not in str(place.slack.seen_by(place.ann))
+
+
 def test_why_tells_how_ones_own_last_answer_came_about(place):
     place.ask(place.ann, ABOUT_SECRET)
     place.ask(place.ann, "why")
