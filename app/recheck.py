@@ -36,7 +36,7 @@ ALIKE_SHARE = 0.5
 _MARKED = re.compile(r"(?P<said>.*?)(?P<markers>(?:[ \t]*\[\d{1,9}\])+)", re.DOTALL)
 _BULLET = re.compile(r"\s*(?:[-*•‣▪●–—]|\d{1,3}[.)])\s")
 _LEADS = tuple(lead.strip() for wording in (ENGLISH, FRENCH) for lead in (wording.lead, wording.disagree))
-_STOPS = ".!?…。！？»”\")"
+_STOPS = '.!?…。！？»”")'
 _BEGINS = re.compile(r"(?:\A|\n|[.!?…。！？:;|»”)•*–—-])\s*\Z")
 _ENDS = re.compile(r"[ \t]*(?:\n|\Z|[.;|])")
 _QUOTES = "“”«» \u00a0\u202f\t\n"
@@ -97,7 +97,10 @@ def stands_in(quote: str, text: str) -> bool:
         return False
     found = re.finditer(r"\s+".join(map(re.escape, words)), text)
     ended = words[-1][-1] in _STOPS
-    return any(_BEGINS.search(text, max(0, at.start() - 40), at.start()) and (ended or _ENDS.match(text, at.end())) for at in found)
+    return any(
+        _BEGINS.search(text, max(0, at.start() - 40), at.start()) and (ended or _ENDS.match(text, at.end()))
+        for at in found
+    )
 
 
 def statements(text: str, numbers: Collection[int] | None = None) -> tuple[str, ...]:
@@ -133,18 +136,19 @@ def says_the_same(
     """Say whether *new* says all that *old* said on the word of quotations that are lost, and nothing else about it.
 
     *quoted* are the old answer's quotations, *passages* those that *new* was made from. What cannot be told counts as
-    another answer, except for what rests on documents that are withheld, which is not looked at.
+    another answer, except for what rests on documents that are withheld, which is not looked at. Where no quotation is
+    lost, *new* has to say all that *old* said by itself.
     """
     lost = {each.citation.number for each in quoted if each.found in (Found.CHANGED, Found.GONE)}
     held = {each.citation.number for each in quoted if each.found is Found.WITHHELD}
-    said = statements(old.text, lost) if not held else _without(old.text, lost, held)
-    support = _quoted_passages(new.citations, passages) + _standing(quoted, language)
+    said = _without(old.text, lost or None, held)
+    support = _quoted_passages(new.citations, passages) + (_standing(quoted, passages) if lost else [])
     if any(not supporting_spans(each, support, language) for each in said):
         return False
     return not any(_news(question, each, old.text, said) for each in statements(new.text))
 
 
-def _without(text: str, lost: set[int], held: set[int]) -> tuple[str, ...]:
+def _without(text: str, lost: set[int] | None, held: set[int]) -> tuple[str, ...]:
     """Return the statements that rest on *lost*, but for those that rest on what is withheld too."""
     untold = set(statements(text, held))
     return tuple(each for each in statements(text, lost) if each not in untold)
@@ -156,30 +160,10 @@ def _quoted_passages(citations: Sequence[Citation], passages: Sequence[Passage])
     return [Read(replace(by_chunk[each.chunk_id], text=each.quote)) for each in citations if each.chunk_id in by_chunk]
 
 
-def _standing(quoted: Sequence[Quotation], language: str) -> list[Read]:
-    """Return the quotations that still stand as passages."""
-    return [Read(_as_passage(each, language)) for each in quoted if each.found is Found.STANDS]
-
-
-def _as_passage(quotation: Quotation, language: str) -> Passage:
-    from indexing.documents import Passage
-
-    cited = quotation.citation
-    return Passage(
-        chunk_id=cited.chunk_id,
-        document_id=cited.document_id,
-        source_id=0,
-        source=cited.source,
-        uri=cited.uri,
-        title=quotation.title,
-        text=cited.quote,
-        start=cited.start,
-        end=cited.end,
-        page=cited.page,
-        heading_path=(),
-        language=language,
-        modified_at=None,
-    )
+def _standing(quoted: Sequence[Quotation], passages: Sequence[Passage]) -> list[Read]:
+    """Return the quotations that still stand, which these readers may read, each in the place of a passage."""
+    texts = [(each.title, each.citation.quote) for each in quoted if each.found is Found.STANDS]
+    return [Read(replace(passages[0], title=title, heading_path=(), text=text)) for title, text in texts if passages]
 
 
 def _news(question: str, statement: str, old: str, said: Sequence[str]) -> bool:

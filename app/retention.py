@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import delete, select
 
 from app import audit
-from app.slack import store_inbox, store_threads
+from app.slack import store_help, store_inbox, store_threads
 from app.tables import AnswerRow
 from indexing import runs_history, targets
 from indexing.compaction import compact
@@ -92,10 +92,11 @@ def apply(catalog: Catalog, settings: AppSettings, now: datetime | None = None) 
 def _forget_turns(catalog: Catalog, before: datetime) -> None:
     """Delete what was said in Slack before then: it is kept as long as answers are."""
     with catalog.reading() as session:
-        any_old = store_threads.any_old(session, before)
+        any_old = store_threads.any_old(session, before) or store_help.any_old(session, before)
     if any_old:
         with catalog.transaction() as session:
             store_threads.forget(session, before)
+            store_help.forget(session, before)
 
 
 def _forget_runs(catalog: Catalog, before: datetime) -> int:

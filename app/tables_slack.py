@@ -178,7 +178,9 @@ class SlackPostRow(Table):
     correction_ts: Mapped[str | None] = mapped_column(TS)
     #: What the thread says now: the answer of the last correction; None: what was posted at first.
     stands_id: Mapped[str | None] = mapped_column(ForeignKey("answer.id", ondelete="SET NULL"), index=True)
-    checked: Mapped[int | None] = mapped_column(BigInteger)  # position of the change log at which that was found to hold
+    checked: Mapped[int | None] = mapped_column(
+        BigInteger
+    )  # position of the change log at which that was found to hold
 
 
 class SlackRecallRow(Table):

@@ -116,7 +116,9 @@ def last_changes(session: Session, after_seq: int) -> dict[int, int]:
 
 def last_changes_of(session: Session, document_ids: Collection[int]) -> dict[int, int]:
     """Return the number of the last change of each of *document_ids* that has one, by document id."""
-    query = select(CHANGE.c.document_id, func.max(CHANGE.c.seq)).where(among(session, CHANGE.c.document_id, document_ids))
+    query = select(CHANGE.c.document_id, func.max(CHANGE.c.seq)).where(
+        among(session, CHANGE.c.document_id, document_ids)
+    )
     return {row[0]: row[1] for row in session.execute(query.group_by(CHANGE.c.document_id))}
 
 

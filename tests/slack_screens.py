@@ -28,7 +28,11 @@ from app.slack.blocks import (
     why_message,
     working_text,
 )
-from app.slack.records import Message, Visibility
+from app.slack.blocks_channel import Choices, Taken, ask_about_view, changed_message, files_message, settings_view
+from app.slack.blocks_people import asked_message, bot_said, feedback_form, reply_form, weekly_message
+from app.slack.blocks_recall import CorrectionView, correction_message
+from app.slack.records import Message, Policy, Visibility
+from app.slack.wording_people import people_words
 from indexing.documents import Passage
 
 if TYPE_CHECKING:
@@ -114,6 +118,47 @@ def screens() -> list[Screen]:
                why_message(WhyView(ANSWER, "days of leave", 0.42, "reader", "channel"), "en", public_url=PUBLIC)),
         Screen("Who are you?", "The one other link: to our own sign-in, for one person alone.",
                link_message(f"{PUBLIC}/slack/link?key=…", 10, "en", public_url=PUBLIC)),
+        *_of_channels(),
+        *_of_corrections(channel),
+        *_of_people(),
+    ]  # fmt: skip
+
+
+def _of_channels() -> list[Screen]:
+    policy = Policy(answers="questions", unknown="silent", specialist="hr", sources=("hr",), recall=True)
+    choices = Choices(("hr",), ("handbook", "hr"), hidden_specialist=False, more_sources=False)
+    taken = (Taken("offer.pdf"), Taken("film.mp4", "too_large"))
+    kept = files_message(taken, NOW + timedelta(days=1), "en", most_mb=50, total_mb=200)
+    return [
+        Screen("Settings of a channel", "`/ask settings`: a form.",
+               settings_view("C0123456789", policy, choices, "en")),
+        Screen("Settings were changed", "In the channel, by whoever changed them.",
+               changed_message("U0123456789", policy, "en")),
+        Screen("Ask about a message", "The shortcut of a message: a form; only the asker sees the answer.",
+               ask_about_view("Leave is 25 days now, isn't it?", "", "{}", "en")),
+        Screen("Files dropped in a direct message", "What became of them, and until when they are kept.", kept),
+    ]  # fmt: skip
+
+
+def _of_corrections(channel: Any) -> list[Screen]:
+    told = CorrectionView(NOW - timedelta(days=9), True, ANSWER, "en", ("Leave policy",), (2,))
+    return [
+        Screen("Correction", "A document behind an answer changed; in channels that want it, in the answer's thread.",
+               correction_message([told], 7, "c0ffee", **channel)),
+    ]  # fmt: skip
+
+
+def _of_people() -> list[Screen]:
+    w = people_words("en")
+    question = "How many days of leave do I have in my first year?"
+    said = bot_said(w, ANSWER.text)
+    return [
+        Screen("What is wrong with an answer", "After a thumb down: a form.", feedback_form(w, ID)),
+        Screen("Somebody asks a human", "To an owner of the specialist, in a direct message.",
+               asked_message(w, "hr", question, said, 7)),
+        Screen("An owner replies", "A form; the reply is published once it is approved.", reply_form(w, question, "7")),
+        Screen("Questions without an answer", "Once a week, to the owners of a specialist.",
+               weekly_message(w, "hr", [(question, 3)], 2)),
     ]  # fmt: skip
 
 

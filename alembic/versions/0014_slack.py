@@ -178,8 +178,8 @@ def thread_tables() -> None:
     op.create_index(op.f("ix_slack_turn_principal_id"), "slack_turn", ["principal_id"])
     op.create_table(
         "slack_post",
-    "slack_recall",
-    "slack_recall_read",
+        "slack_recall",
+        "slack_recall_read",
         sa.Column("id", ID, nullable=False),
         sa.Column("team_id", SHORT, nullable=False),
         sa.Column("channel_id", SHORT, nullable=False),

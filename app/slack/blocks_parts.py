@@ -87,11 +87,11 @@ def feedback(answer_id: str, w: Wording) -> Block:
 
 def plain(text: str, most: int) -> Block:
     """Return a text that Slack takes literally."""
-    return {"type": "plain_text", "text": escape.words(text, most), "emoji": False}
+    return {"type": "plain_text", "text": escape.words(text, most) or escape.ELLIPSIS, "emoji": False}
 
 
 def _mrkdwn(escaped: str) -> Block:
-    return {"type": "mrkdwn", "text": escaped, "verbatim": True}
+    return {"type": "mrkdwn", "text": escaped or escape.ELLIPSIS, "verbatim": True}  # Slack refuses an empty one
 
 
 def _value(value: str) -> str:

@@ -60,7 +60,9 @@ def correction_message(
 def marked(message: Message, language: str) -> Message:
     """Return an answer's *message* under a line that says that it is corrected."""
     line = escape.mrkdwn(recall_words(language).corrected)
-    return Message(escape.cut(f"{line} {message.text}", TEXT_CHARS), [context(f"*{line}*"), *message.blocks], message.metadata)
+    return Message(
+        escape.cut(f"{line} {message.text}", TEXT_CHARS), [context(f"*{line}*"), *message.blocks], message.metadata
+    )
 
 
 def _corrected(view: CorrectionView, visibility: Visibility, public_url: str | None) -> list[Block]:

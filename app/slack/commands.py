@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 from app import abstain, audit, history, specialists
 from app.conversation import standalone
 from app.errors import NotFound
-from app.slack import blocks, deliver, escape, files, store_inbox, store_posts, store_threads, store_workspaces
+from app.slack import (
+    blocks,
+    deliver,
+    escape,
+    files,
+    store_help,
+    store_inbox,
+    store_posts,
+    store_threads,
+    store_workspaces,
+)
 from app.slack.blocks_parts import age, packed
 from app.slack.questions import SHARED
 from app.slack.records import Incoming, Message, Place, Visibility
@@ -156,6 +166,7 @@ def forget(bot: Bot, job: Job) -> None:
     team_id, user_id = bot.workspace.team_id, job.incoming.user_id
     with bot.parts.catalog.transaction() as session:
         store_threads.forget_user(session, team_id, user_id)
+        store_help.forget_user(session, team_id, user_id)
         answers = store_posts.forget_user(session, team_id, user_id)
         audit.record(session, asker.principal_id, "slack.forget", answers, about=asker.principal_id)
     files.forget(bot, asker)

@@ -100,7 +100,7 @@ def _message(body: Mapping[str, Any], event: Mapping[str, Any], bot_user_id: str
     direct = event.get("channel_type") == "im" or (channel.startswith("D") and event.get("channel_type") is None)
     mentioned = event.get("type") == "app_mention" or re.search(rf"<@{re.escape(bot_user_id)}[|>]", said) is not None
     text = plain(said, bot_user_id)
-    files = [_some(each, _OF_FILE) for each in event.get("files") or () if isinstance(each, dict)]
+    files = [_some(each, _OF_FILE) for each in _list(event.get("files")) if isinstance(each, dict)]
     if not text and not (direct and files):
         return None
     return Incoming(
@@ -162,7 +162,7 @@ def _of_name(name: str) -> str:
 
 
 def _action(body: Mapping[str, Any], _bot_user_id: str) -> Incoming | None:
-    actions = [each for each in body.get("actions") or () if isinstance(each, dict)]
+    actions = [each for each in _list(body.get("actions")) if isinstance(each, dict)]
     if not actions:
         return None
     container, message = _mapping(body.get("container")), _mapping(body.get("message"))
@@ -254,7 +254,7 @@ _READ: dict[str, Callable[[Mapping[str, Any], str], Incoming | None]] = {
 
 def _installed_in(body: Mapping[str, Any]) -> str:
     """Return the workspace that this event is for: in a shared channel, ``team_id`` alone does not say."""
-    for each in body.get("authorizations") or ():
+    for each in _list(body.get("authorizations")):
         if team_id := _id(_mapping(each).get("team_id")):
             return team_id
     return _id(body.get("context_team_id")) or _id(body.get("team_id"))
@@ -288,6 +288,10 @@ def _id(value: Any) -> str:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _some(value: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -22,12 +22,13 @@ import structlog
 from app import specialists
 from app.answer import answer
 from app.errors import NoIndexYet, NotFound, SlackError
-from app.events import Abstained, Done, Failed, Sources, settled
+from app.events import Abstained, settled
 from app.messages import abstention
 from app.recheck import Answered, Found, Quotation, quotations, says_the_same
-from app.slack import deliver, rights, store_channels, store_recall
+from app.slack import deliver, rights, store_channels, store_corrections, store_recall
 from app.slack.blocks import AnswerView, answer_message, disagrees, sources_of
 from app.slack.blocks_recall import CORRECTED, CorrectionView, correction_message, marked
+from app.slack.made import Ended, view_of
 from app.slack.records import Place, Visibility
 from app.slack.who import person
 from indexing import changelog, db, store
@@ -39,9 +40,11 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from app.slack.bot import Bot
+    from app.slack.made import Made
     from app.slack.records import Person
-    from app.slack.store_recall import Due, Watched
-    from indexing.documents import Passage, Scope
+    from app.slack.store_corrections import Watched
+    from app.slack.store_recall import Due
+    from indexing.documents import Scope
 
 log = structlog.get_logger(__name__)
 
@@ -51,35 +54,15 @@ SETTLE = timedelta(seconds=60)
 MOST_AT_ONCE = 10
 #: Attempts after which a thread waits for the next change.
 MOST_ATTEMPTS = 10
-#: Before another attempt where something failed; twice as long each time.
+#: Before another attempt where something failed, or where nobody may read what was quoted just now: lists that were too
+#: old come back. Twice as long each time.
 AGAIN = timedelta(seconds=60)
-#: Before another look at what nobody may read just now: lists that were too old come back.
-WITHHELD_AGAIN = timedelta(hours=1)
 #: By which Slack says that nothing can be posted there any more.
-_SHUT = frozenset(
-    "not_in_channel channel_not_found is_archived thread_not_found restricted_action account_inactive token_revoked "
-    "invalid_auth not_private".split()
-)
+_SHUT = {"not_in_channel", "channel_not_found", "is_archived", "thread_not_found", "restricted_action", "not_private"}
 
 
-class _NotNow(Exception):  # noqa: N818 -- says what happened
+class _NotNow(Exception):
     """The thread cannot be looked at just now."""
-
-    def __init__(self, after: timedelta) -> None:
-        super().__init__()
-        self.after = after
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """An answer that was made again."""
-
-    id: str
-    given: Answered
-    abstained: Abstained | None
-    passages: tuple[Passage, ...]
-    confidence: float | None
-    language: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +73,7 @@ class _Look:
     scope: Scope | None
     checked: int
     quoted: tuple[Quotation, ...] = ()
-    asked: _Asked | None = None
+    asked: Made | None = None
 
     @property
     def holds(self) -> bool:
@@ -122,26 +105,25 @@ def look(bot: Bot, *, settle: timedelta = SETTLE) -> None:
 def _settle(bot: Bot, due: Due) -> None:
     """Look at the claimed thread again, and give it back: done, to be tried again, or given up."""
     names = {"team": due.team_id, "channel": due.channel_id, "thread": due.thread_ts}
-    after, why = None, ""
+    again, why = True, ""
     try:
         _look_again(bot, due)
-    except _NotNow as exc:
-        after = exc.after
+        again = False
+    except _NotNow:
+        why = "not_now"
     except SlackError as exc:
-        after, why = AGAIN * 2**due.attempts, exc.code or "unreachable"
-        if exc.code in _SHUT:
-            after = None
-            log.info("A thread cannot be corrected.", action="slack_recall_shut", code=exc.code, **names)
+        again, why = exc.code not in _SHUT, exc.code or "unreachable"
     except IndexingError as exc:
-        after, why = AGAIN * 2**due.attempts, type(exc).__name__
-    if after is not None and due.attempts >= MOST_ATTEMPTS:
-        after = None
-        log.warning("A thread is not looked at again.", action="slack_recall_given_up", why=why, **names)
+        why = type(exc).__name__
+    again = again and due.attempts < MOST_ATTEMPTS
     with bot.parts.catalog.transaction() as session:
-        if after is None:
-            store_recall.done(session, due)
-        else:
-            store_recall.later(session, due, db.now(session), after)
+        if again:
+            store_recall.later(session, due, db.now(session), AGAIN * 2 ** (due.attempts - 1))
+            return
+        if why:
+            store_corrections.not_posted(session, due)
+            log.warning("A thread is not looked at again.", action="slack_recall_given_up", why=why, **names)
+        store_recall.done(session, due)
 
 
 def _look_again(bot: Bot, due: Due) -> None:
@@ -149,19 +131,18 @@ def _look_again(bot: Bot, due: Due) -> None:
     if due.state is not None:
         _take_over(bot, due)
     with bot.parts.catalog.reading() as session:
-        posts = store_recall.watched(session, due)
+        posts = store_corrections.watched(session, due)
     if not posts:
         return
     rights.forget_channel(bot, due.channel_id)
     looks: list[_Look] = []
     try:
-        for post in posts:
-            looks.append(_looked_at(bot, due, post))
+        looks.extend(_looked_at(bot, due, post) for post in posts)  # keeps those before one that fails
         wrong = [each for each in looks if each.asked is not None]
         with bot.parts.catalog.transaction() as session:
             for each in looks:
                 if each.holds:
-                    store_recall.holds(session, due, each.post.id, each.checked)
+                    store_corrections.holds(session, due, each.post.id, each.checked)
         if wrong:
             _require_same_readers(bot, due, wrong)
     except (IndexingError, _NotNow):
@@ -170,7 +151,7 @@ def _look_again(bot: Bot, due: Due) -> None:
     if wrong:
         _correct(bot, due, wrong)
     if any(each.asked is None and not each.holds for each in looks):
-        raise _NotNow(WITHHELD_AGAIN)
+        raise _NotNow
 
 
 def _looked_at(bot: Bot, due: Due, post: Watched) -> _Look:
@@ -185,7 +166,7 @@ def _looked_at(bot: Bot, due: Due, post: Watched) -> _Look:
         quoted = quotations(session, scope, post.watched, post.seen)
     looked = _Look(post, scope, checked, quoted)
     lost = any(each.found in (Found.CHANGED, Found.GONE) for each in quoted)
-    if not lost and post.now.citations:
+    if not lost and post.now.citations and not post.may_be_better:
         return looked
     asked = _ask_again(bot, due, post, asker, scope)
     if asked is None:
@@ -196,11 +177,11 @@ def _looked_at(bot: Bot, due: Due, post: Watched) -> _Look:
     return looked
 
 
-def _says_the_same(post: Watched, asked: _Asked, quoted: Sequence[Quotation]) -> bool:
-    old, new = Answered(post.now.text, post.now.citations), asked.given
+def _says_the_same(post: Watched, asked: Made, quoted: Sequence[Quotation]) -> bool:
+    old, new = Answered(post.now.text, post.now.citations), Answered(asked.text, asked.citations)
     if not old.citations or not new.citations:
         return not old.citations and not new.citations
-    return says_the_same(post.first.question, old, new, quoted, asked.passages, asked.language)
+    return says_the_same(post.first.question, old, new, quoted, asked.passages, asked.done.language)
 
 
 def _scope(bot: Bot, due: Due, post: Watched, asker: Person) -> Scope | None:
@@ -209,47 +190,44 @@ def _scope(bot: Bot, due: Due, post: Watched, asker: Person) -> Scope | None:
 
 
 def _place(due: Due, post: Watched) -> Place:
-    return Place(
-        channel_id=due.channel_id, user_id=post.user_id, user_team_id=due.team_id, thread_ts=due.thread_ts
-    )
+    return Place(channel_id=due.channel_id, user_id=post.user_id, user_team_id=due.team_id, thread_ts=due.thread_ts)
 
 
-def _ask_again(bot: Bot, due: Due, post: Watched, asker: Person, scope: Scope) -> _Asked | None:
+def _ask_again(bot: Bot, due: Due, post: Watched, asker: Person, scope: Scope) -> Made | None:
     """Return the answer to the question of *post* as it is now; None when its specialist is not for these readers.
 
     Raises _NotNow when it could not be made, or from documents of before the change.
     """
     with bot.parts.catalog.reading() as session:
-        turns = store_recall.turns_before(session, due, post)
+        turns = store_corrections.turns_before(session, due, post)
         policy = store_channels.policy(session, due.team_id, due.channel_id)
         name = post.first.specialist or specialists.DEFAULT_NAME
         try:
-            specialist = specialists.specialist(session, rights.specialist_asker(asker, scope), name)
+            specialist = specialists.specialist(session, rights.specialist_asker(bot, asker, scope), name)
         except NotFound:
             return None
     if policy.sources:
         specialist = replace(specialist, sources=policy.sources)
     events = list(answer(post.first.question, scope, bot.parts, specialist=specialist, history=turns))
-    done = next(each for each in events if isinstance(each, Done))
-    failed = next((each for each in events if isinstance(each, Failed)), None)
-    abstained = next((each for each in events if isinstance(each, Abstained)), None)
-    if failed is not None and failed.error == NoIndexYet.__name__:  # the last document is gone
-        message = abstention(done.language, "nothing_found", only_public=scope.only_public)
-        failed, abstained = None, Abstained(message, "nothing_found")
-    if failed is not None or done.indexed_through < due.seq:
+    ended = Ended()
+    for event in events:
+        ended = ended.after(event)
+    made = ended.made(settled(events)[0])
+    if made.failed is not None and made.failed.error == NoIndexYet.__name__:  # the last document is gone
+        message = abstention(made.done.language, "nothing_found", only_public=scope.only_public)
+        made = replace(made, failed=None, abstained=Abstained(message, "nothing_found"))
+    if made.failed is not None or made.done.indexed_through < due.seq:
         with bot.parts.catalog.transaction() as session:
-            store_recall.forget(session, done.answer_id)
-        raise _NotNow(AGAIN)
-    text, citations = settled(events) if abstained is None else (abstained.message, ())
-    passages = next((each.passages for each in events if isinstance(each, Sources)), ())
-    return _Asked(done.answer_id, Answered(text, citations), abstained, passages, done.confidence, done.language)
+            store_corrections.forget(session, made.done.answer_id)
+        raise _NotNow
+    return made
 
 
 def _require_same_readers(bot: Bot, due: Due, wrong: Sequence[_Look]) -> None:
     """Raise _NotNow when others see the thread, or may read other things, than when the answers were made."""
     rights.forget_channel(bot, due.channel_id)
     if any(_scope(bot, due, each.post, person(bot, each.post.user_id)) != each.scope for each in wrong):
-        raise _NotNow(timedelta())
+        raise _NotNow
 
 
 def _forget(bot: Bot, looks: Sequence[_Look]) -> None:
@@ -257,7 +235,7 @@ def _forget(bot: Bot, looks: Sequence[_Look]) -> None:
     with bot.parts.catalog.transaction() as session:
         for each in looks:
             if each.asked is not None:
-                store_recall.forget(session, each.asked.id)
+                store_corrections.forget(session, each.asked.done.answer_id)
 
 
 # --- the correction -------------------------------------------------------------------------------------------
@@ -266,10 +244,10 @@ def _forget(bot: Bot, looks: Sequence[_Look]) -> None:
 def _correct(bot: Bot, due: Due, wrong: Sequence[_Look]) -> None:
     """Post one correction for these answers, and mark them. Raises SlackError."""
     first = wrong[0].post
-    answers = {str(each.post.id): each.asked.id for each in wrong if each.asked is not None}
+    answers = {str(each.post.id): each.asked.done.answer_id for each in wrong if each.asked is not None}
     with bot.parts.catalog.transaction() as session:
         state = _state(session, wrong)
-        if not store_recall.posting(session, due, state, answers, db.now(session)):
+        if not store_corrections.posting(session, due, state, answers, db.now(session)):
             return
     visibility, public_url = Visibility(first.visibility), bot.parts.settings.public_url
     views = [_view(each, each.asked) for each in wrong if each.asked is not None]
@@ -279,7 +257,7 @@ def _correct(bot: Bot, due: Due, wrong: Sequence[_Look]) -> None:
     for each in wrong:
         _mark(bot, due, each.post, each.scope)
     with bot.parts.catalog.transaction() as session:
-        store_recall.posted(session, due, ts, answers, min(each.checked for each in wrong))
+        store_corrections.posted(session, due, ts, answers, min(each.checked for each in wrong))
 
 
 def _state(session: Session, wrong: Sequence[_Look]) -> str:
@@ -290,22 +268,12 @@ def _state(session: Session, wrong: Sequence[_Look]) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-def _view(looked: _Look, asked: _Asked) -> CorrectionView:
+def _view(looked: _Look, asked: Made) -> CorrectionView:
     knew = bool(looked.post.now.citations)
     changed = (each.title for each in looked.quoted if each.found is Found.CHANGED and knew)
     gone = {each.citation.number for each in looked.quoted if each.found is Found.GONE and knew}
-    now = AnswerView(
-        answer_id=asked.id,
-        text=asked.given.text,
-        citations=asked.given.citations,
-        abstained=asked.abstained,
-        sources=sources_of(asked.passages),
-        disagree=disagrees(asked.given.text, asked.language),
-        confidence=asked.confidence,
-    )
-    return CorrectionView(
-        looked.post.now.asked_at, knew, now, asked.language, tuple(dict.fromkeys(changed)), tuple(sorted(gone))
-    )
+    told = tuple(dict.fromkeys(changed)), tuple(sorted(gone))
+    return CorrectionView(looked.post.now.asked_at, knew, view_of(asked), asked.done.language, *told)
 
 
 def _mark(bot: Bot, due: Due, post: Watched, scope: Scope | None) -> None:
@@ -339,16 +307,16 @@ def _take_over(bot: Bot, due: Due) -> None:
     catalog = bot.parts.catalog
     if ts is None:
         with catalog.transaction() as session:
-            store_recall.not_posted(session, due)
+            store_corrections.not_posted(session, due)
         return
     with catalog.reading() as session:
-        posts = [each for each in store_recall.watched(session, due) if str(each.id) in due.answers]
-        given = [store_recall.given(session, each) for each in due.answers.values()]
+        posts = [each for each in store_corrections.watched(session, due) if str(each.id) in due.answers]
+        given = [store_corrections.given(session, each) for each in due.answers.values()]
     for post in posts:
         _mark(bot, due, post, _scope(bot, due, post, person(bot, post.user_id)))
     checked = min((each.indexed_through for each in given if each is not None), default=due.seq)
     with catalog.transaction() as session:
-        store_recall.posted(session, due, ts, due.answers, checked)
+        store_corrections.posted(session, due, ts, due.answers, checked)
 
 
 def _posted_already(bot: Bot, due: Due) -> str | None:

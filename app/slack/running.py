@@ -101,7 +101,7 @@ class Running:
     def stop(self) -> None:
         """Stop them all; what they were doing is finished, or done by another server."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(PATIENCE_S)  # something due may wait for Slack for longer
         for team_id in list(self.bots):
             self.bots.pop(team_id).stop()
 

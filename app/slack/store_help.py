@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from app.slack.records import Post, Visibility
 from app.tables import AnswerRow
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 URI = "reviewed/{}.md"
 #: Names of the sources that hold them begin so.
 SOURCE_PREFIX = "answers-"
+#: What stands for no document, and waits for nobody's decision.
+_IDLE = SlackHelpRow.state.in_(("open", "refused", "expired"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,28 @@ def orphans(session: Session) -> list[tuple[SourceRecord, str]]:
     stands = {URI.format(each) for each in kept}
     found = [(store.source_named(session, name), uri) for name, uri in there if uri not in stands]
     return [(source, uri) for source, uri in found if source is not None]
+
+
+def forget_user(session: Session, team_id: str, user_id: str) -> int:
+    """Delete what this user asked a human, but for what is an answer or may become one; return how many."""
+    h = SlackHelpRow
+    return _gone(session, (h.team_id == team_id) & (h.user_id == user_id))
+
+
+def forget(session: Session, before: datetime) -> int:
+    """Delete the questions of before then that are neither answered nor may be soon, and return how many."""
+    return _gone(session, SlackHelpRow.at < before)
+
+
+def any_old(session: Session, before: datetime) -> bool:
+    """Return whether ``forget`` would find something."""
+    old = select(SlackHelpRow.id).where(SlackHelpRow.at < before, _IDLE)
+    return session.scalar(old.limit(1)) is not None
+
+
+def _gone(session: Session, which: ColumnElement[bool]) -> int:
+    gone = delete(SlackHelpRow).where(which, _IDLE).returning(SlackHelpRow.id)
+    return len(session.execute(gone).all())
 
 
 def source_of(session: Session, found: Help) -> SourceRecord | None:

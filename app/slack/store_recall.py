@@ -1,9 +1,8 @@
 """Which posted answers quote documents that changed, thread by thread, and who looks at them again.
 
-``behind`` reads the change log from where the workspace's last look came to; ``note`` writes down the threads that wait,
-in one transaction with the new position, so that no change is lost and none is taken twice. A thread is claimed by one
-process at a time. Before a correction is posted the claim says so (``posting``), and what it will say: whoever takes
-over from a process that died looks in the thread whether it is there.
+``behind`` reads the change log from where the workspace's last look came to; ``note`` writes down the threads that
+wait, in one transaction with the new position, so that no change is lost and none is taken twice. A thread is claimed
+by one process at a time, and is another's when the claim has run out. Functions take a session and never commit.
 """
 
 from __future__ import annotations
@@ -13,22 +12,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, exists, func, or_, select, update
+from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.orm import aliased
 
-from app.events import Citation
-from app.generator import Turn
-from app.slack.records import Post, Visibility
-from app.slack.store_posts import record_post
-from app.slack.store_threads import TURN_CHARS
 from app.tables import AnswerRow
-from app.tables_slack import SlackChannelRow, SlackPostRow, SlackRecallReadRow, SlackRecallRow, SlackTurnRow
+from app.tables_slack import SlackChannelRow, SlackPostRow, SlackRecallRow
 from indexing import changelog
 from indexing.db import among, insert_missing
 from indexing.tables import DocumentRow, SourceRow, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Select
@@ -45,7 +39,7 @@ PATIENCE = timedelta(minutes=10)
 #: Longer than an answer and a call to Slack take together, with every retry.
 CLAIMED = timedelta(minutes=10)
 _AT_A_TIME = 500
-#: A correction has a row of its own, with its own ts for that of its correction; the row of what it corrects is watched.
+#: A correction has a row of its own, with its own ts for that of its correction: not it, what it corrects is watched.
 _SEEN = {"channel", "direct"}  # an ephemeral message is gone when its reader reloads: there is nothing to correct
 
 
@@ -70,39 +64,6 @@ class Due:
     attempts: int  # this one included
     state: str | None  # of the correction that an earlier attempt may have posted
     answers: Mapping[str, str]  # what that says: post ids → answer ids
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """An answer as it is kept."""
-
-    id: str
-    question: str
-    text: str
-    citations: tuple[Citation, ...]
-    language: str
-    specialist: str | None
-    asked_at: datetime
-    indexed_through: int
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """A posted answer whose documents may have changed."""
-
-    id: int
-    ts: str
-    visibility: str
-    user_id: str
-    first: Given  # as it was posted
-    now: Given  # what the thread says now: the first, or that of the last correction
-    seen: int  # position of the change log at which that held
-    corrected: bool
-
-    @property
-    def watched(self) -> tuple[Citation, ...]:
-        """What it rests on; of an answer that is not known any more, what it rested on when it was."""
-        return self.now.citations or self.first.citations
 
 
 @dataclass
@@ -131,7 +92,7 @@ def behind(session: Session, team_id: str, now: datetime, kept: timedelta | None
     before = session.scalar(select(READ.c.seq).where(READ.c.team_id == team_id))
     fresh = now - FRESH
     young = SlackPostRow.at >= fresh
-    if before == head and not session.scalar(select(exists(_posts(team_id).where(young)))):
+    if before == head and not session.scalar(select(exists(wanted(team_id).where(young)))):
         return None
     since = head if before is None else before
     changed = changelog.last_changes(session, since)
@@ -144,7 +105,7 @@ def behind(session: Session, team_id: str, now: datetime, kept: timedelta | None
     return Behind(before, head, scan.threads)
 
 
-def _posts(team_id: str) -> Select[tuple[int]]:
+def wanted(team_id: str) -> Select[tuple[int]]:
     """Return the statement of the posts that may be corrected, where the channel wants it."""
     wants = (SlackChannelRow.team_id == SlackPostRow.team_id) & (SlackChannelRow.channel_id == SlackPostRow.channel_id)
     return (
@@ -172,7 +133,7 @@ def _cited(team_id: str) -> Select[tuple[str, str, list[dict[str, Any]], list[di
         seen.label("seen"),
     )
     return (
-        _posts(team_id)
+        wanted(team_id)
         .join(AnswerRow, AnswerRow.id == SlackPostRow.answer_id)
         .outerjoin(stands, stands.id == SlackPostRow.stands_id)
         .with_only_columns(*columns, maintain_column_froms=True)
@@ -209,28 +170,33 @@ def note(session: Session, team_id: str, found: Behind, now: datetime, settle: t
     """Write down the threads that wait, due *settle* from now, and the position; False: another look was first."""
     if found.before is None:
         first = insert_missing(session, READ).values(team_id=team_id, seq=found.head, at=now).returning(READ.c.team_id)
-        mine = session.execute(first).first() is not None
+        ahead = session.execute(first).first() is not None
     else:
         read = update(READ).where(READ.c.team_id == team_id, READ.c.seq == found.before)
-        mine = session.execute(read.values(seq=found.head, at=now).returning(READ.c.team_id)).first() is not None
-    if mine:
-        for (channel_id, thread_ts), seq in found.threads.items():
-            _wait(session, (team_id, channel_id, thread_ts), seq, now, settle)
-    return mine
+        ahead = session.execute(read.values(seq=found.head, at=now).returning(READ.c.team_id)).first() is not None
+    if ahead and found.threads:
+        _wait(session, team_id, found.threads, now, settle)
+    return ahead
 
 
-def _wait(session: Session, thread: tuple[str, str, str], seq: int, now: datetime, settle: timedelta) -> None:
-    team_id, channel_id, thread_ts = thread
-    row = session.get(SlackRecallRow, thread, with_for_update=True)
-    if row is not None and row.seq >= seq:
-        return
-    if row is not None:
-        row.seq, row.attempts = seq, 0
-        row.due_at = max(now, min(now + settle, row.since + max(settle, PATIENCE)))
-        return
-    values = {"team_id": team_id, "channel_id": channel_id, "thread_ts": thread_ts, "seq": seq, "since": now}
-    values |= {"due_at": now + settle, "attempts": 0, "answers": {}}
-    session.execute(insert_missing(session, RECALL).values(**values))
+def _wait(
+    session: Session, team_id: str, threads: Mapping[tuple[str, str], int], now: datetime, settle: timedelta
+) -> None:
+    waiting = session.scalars(select(SlackRecallRow).where(SlackRecallRow.team_id == team_id).with_for_update())
+    known = {(row.channel_id, row.thread_ts): row for row in waiting}
+    for thread, seq in threads.items():
+        row = known.get(thread)
+        if row is not None and row.seq < seq:
+            row.seq, row.attempts = seq, 0
+            row.due_at = max(now, min(now + settle, row.since + max(settle, PATIENCE)))
+    values = {"team_id": team_id, "since": now, "due_at": now + settle, "attempts": 0, "answers": {}}
+    new = [
+        values | {"channel_id": channel_id, "thread_ts": thread_ts, "seq": seq}
+        for (channel_id, thread_ts), seq in threads.items()
+        if (channel_id, thread_ts) not in known
+    ]
+    if new:
+        session.execute(insert_missing(session, RECALL), new)
 
 
 def waits(session: Session, team_id: str, now: datetime) -> bool:
@@ -264,73 +230,14 @@ def _claimed(due: Due) -> ColumnElement[bool]:
     )
 
 
-def _mine(session: Session, due: Due) -> SlackRecallRow | None:
+def mine(session: Session, due: Due) -> SlackRecallRow | None:
     """Return the thread's row, locked, or None when another process has it now."""
     return session.scalars(select(SlackRecallRow).where(_claimed(due)).with_for_update()).one_or_none()
 
 
-def posting(session: Session, due: Due, state: str, answers: Mapping[str, str], now: datetime) -> bool:
-    """Write down what is about to be posted, and hold the claim for as long again; False: another process has it."""
-    row = _mine(session, due)
-    if row is None:
-        return False
-    row.state, row.answers, row.claimed_until = state, dict(answers), now + CLAIMED
-    posts = update(SlackPostRow).where(SlackPostRow.id.in_([int(each) for each in answers]))
-    session.execute(posts.values(corrected_at=now, correction=state))
-    return True
-
-
-def posted(session: Session, due: Due, ts: str, answers: Mapping[str, str], checked: int) -> bool:
-    """Write down that the correction stands at *ts*; its answers are what the thread says from now on."""
-    row = _mine(session, due)
-    if row is None:
-        return False
-    row.state, row.answers = None, {}
-    for post_id, answer_id in answers.items():
-        kept = session.get(AnswerRow, answer_id) is not None
-        values = {"correction_ts": ts, "stands_id": answer_id if kept else None, "checked": checked}
-        post = update(SlackPostRow).where(SlackPostRow.id == int(post_id)).values(values)
-        _say_now(session, session.scalars(post.returning(SlackPostRow)).one_or_none(), answer_id)
-    return True
-
-
-def _say_now(session: Session, post: SlackPostRow | None, answer_id: str) -> None:
-    """Let what is remembered of the conversation be the new answer, and the correction be one that was posted."""
-    answer = session.get(AnswerRow, answer_id)
-    if post is None or answer is None:
-        return
-    said = update(SlackTurnRow).where(SlackTurnRow.team_id == post.team_id, SlackTurnRow.channel_id == post.channel_id)
-    said = said.where(SlackTurnRow.ts == post.ts, SlackTurnRow.role == "assistant")
-    session.execute(said.values(text=answer.text[:TURN_CHARS]))
-    place = (post.team_id, post.channel_id, post.correction_ts or "", post.thread_ts or post.ts)
-    correction = Post(*place, Visibility(post.visibility), post.user_id, answer_id)
-    if record_post(session, correction):
-        here = update(SlackPostRow).where(SlackPostRow.team_id == post.team_id)
-        here = here.where(SlackPostRow.channel_id == post.channel_id, SlackPostRow.ts == correction.ts)
-        session.execute(here.values(correction_ts=correction.ts))
-
-
-def not_posted(session: Session, due: Due) -> bool:
-    """Take back what ``posting`` wrote: it is not in the thread."""
-    row = _mine(session, due)
-    if row is None:
-        return False
-    session.execute(delete(AnswerRow).where(AnswerRow.id.in_(row.answers.values())))
-    posts = update(SlackPostRow).where(SlackPostRow.id.in_([int(each) for each in row.answers]))
-    session.execute(posts.where(SlackPostRow.correction_ts.is_(None)).values(corrected_at=None, correction=None))
-    row.state, row.answers = None, {}
-    return True
-
-
-def holds(session: Session, due: Due, post_id: int, checked: int) -> None:
-    """Write down that the answer held at position *checked*; nothing when another process has the thread."""
-    if _mine(session, due) is not None:
-        session.execute(update(SlackPostRow).where(SlackPostRow.id == post_id).values(checked=checked))
-
-
 def done(session: Session, due: Due) -> None:
     """Give the thread back; it waits on if more has changed meanwhile."""
-    row = _mine(session, due)
+    row = mine(session, due)
     if row is None:
         return
     if row.seq <= due.seq:
@@ -341,59 +248,6 @@ def done(session: Session, due: Due) -> None:
 
 def later(session: Session, due: Due, now: datetime, after: timedelta) -> None:
     """Give the thread back, to be claimed again after that time."""
-    row = _mine(session, due)
+    row = mine(session, due)
     if row is not None:
         row.claim, row.claimed_until, row.due_at = None, None, max(row.due_at, now + after)
-
-
-def forget(session: Session, answer_id: str) -> None:
-    """Delete an answer that was made to compare with, and that nobody got."""
-    session.execute(delete(AnswerRow).where(AnswerRow.id == answer_id))
-
-
-def watched(session: Session, due: Due) -> list[Watched]:
-    """Return the answers of the thread, oldest first, where the channel still wants corrections; [] where it does not."""
-    thread = or_(
-        SlackPostRow.thread_ts == due.thread_ts, (SlackPostRow.thread_ts == "") & (SlackPostRow.ts == due.thread_ts)
-    )
-    there = _posts(due.team_id).where(SlackPostRow.channel_id == due.channel_id, thread)
-    query = select(SlackPostRow).where(SlackPostRow.id.in_(there)).order_by(SlackPostRow.id)
-    found = []
-    for row in session.scalars(query):
-        first = _given(session.get_one(AnswerRow, row.answer_id))
-        stands = None if row.stands_id is None else session.get(AnswerRow, row.stands_id)
-        now = first if stands is None else _given(stands)
-        seen = max(now.indexed_through, row.checked or 0)
-        corrected = row.correction_ts is not None
-        found.append(Watched(row.id, row.ts, row.visibility, row.user_id, first, now, seen, corrected))
-    return [each for each in found if each.watched]
-
-
-def _given(row: AnswerRow) -> Given:
-    cited = tuple(Citation(**each) for each in row.citations)
-    at = (row.asked_at, row.indexed_through)
-    return Given(row.id, row.question, row.text, cited, row.language, row.specialist, *at)
-
-
-def given(session: Session, answer_id: str) -> Given | None:
-    """Return the answer, or None when it is not kept."""
-    row = session.get(AnswerRow, answer_id)
-    return None if row is None else _given(row)
-
-
-def turns_before(session: Session, due: Due, post: Watched) -> tuple[Turn, ...]:
-    """Return what was said in the thread before the question of *post*, oldest first."""
-    query = select(SlackTurnRow).where(
-        SlackTurnRow.team_id == due.team_id,
-        SlackTurnRow.channel_id == due.channel_id,
-        SlackTurnRow.thread_ts == due.thread_ts,
-        SlackTurnRow.ts < post.ts,
-    )
-    return tuple(_before_last_question(Turn(row.role, row.text) for row in session.scalars(query.order_by(SlackTurnRow.ts))))
-
-
-def _before_last_question(turns: Iterator[Turn]) -> list[Turn]:
-    said = list(turns)
-    while said and said[-1].role != "user":
-        said.pop()
-    return said[:-1]

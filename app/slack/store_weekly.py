@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TOLD = Table.metadata.tables[SlackToldRow.__tablename__]
 _KEY_CHARS = 128
+#: What the digests' keys begin with.
+BEGINS = "weekly:"
 
 
 def take(session: Session, what: str) -> bool:
@@ -40,12 +42,13 @@ def was_told(session: Session, what: str) -> bool:
 
 
 def forget_told(session: Session, before: datetime) -> int:
-    """Delete what was told before then, and return how much."""
-    return len(session.execute(delete(TOLD).where(TOLD.c.at < before).returning(TOLD.c.what)).all())
+    """Delete the digests that were taken before then, and return how many."""
+    old = TOLD.c.what.startswith(BEGINS) & (TOLD.c.at < before)
+    return len(session.execute(delete(TOLD).where(old).returning(TOLD.c.what)).all())
 
 
 def _key(what: str) -> str:
-    return what if len(what) <= _KEY_CHARS else sha256(what.encode()).hexdigest()
+    return what if len(what) <= _KEY_CHARS else f"{BEGINS}{sha256(what.encode()).hexdigest()}"
 
 
 def names(session: Session) -> list[str]:

@@ -40,7 +40,7 @@ def tell(bot: Bot, now: datetime | None = None) -> None:
     """Send the digests of the last week, those that nobody has sent yet; one with nothing to tell is not sent."""
     until = last_moment(now or utc_now())
     team_id = bot.workspace.team_id
-    begins = f"weekly:{team_id}:{until:%G-W%V}"
+    begins = f"{store_weekly.BEGINS}{team_id}:{until:%G-W%V}"
     with bot.parts.catalog.reading() as session:
         if store_weekly.was_told(session, begins):
             return
@@ -51,6 +51,7 @@ def tell(bot: Bot, now: datetime | None = None) -> None:
     with bot.parts.catalog.transaction() as session:
         if all(store_weekly.was_told(session, what) for what in each.values()):
             store_weekly.take(session, begins)  # from now on a look costs one row
+            store_weekly.forget_told(session, until - 10 * WEEK)
 
 
 def last_moment(now: datetime) -> datetime:

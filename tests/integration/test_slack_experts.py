@@ -500,3 +500,15 @@ def test_documents_that_others_push_to_the_source_stay(d, people):
     experts.expire(d.bot)
 
     assert [r.uri for r in rows(d, DocumentRow) if r.source_id == source.id] == ["notes/1.md"]
+
+
+def test_a_question_to_a_human_is_kept_no_longer_than_answers_are_and_a_reviewed_answer_until_it_expires(d, people):
+    approved(d, people)
+    asked(d, people["ann"], Visibility.DIRECT)
+    assert len(rows(d, SlackHelpRow)) == 2
+    with d.bot.parts.catalog.transaction() as session:
+        assert not store_help.any_old(session, utc_now() - timedelta(days=1))
+        assert store_help.any_old(session, utc_now() + timedelta(days=1))
+        assert store_help.forget(session, utc_now() + timedelta(days=1)) == 1
+
+    assert the_help(d).state == "approved"

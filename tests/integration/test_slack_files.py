@@ -14,10 +14,11 @@ from sqlalchemy import select, update
 from app import personal
 from app.answer import answer
 from app.metrics import Metrics
-from app.slack import files, store_files
+from app.slack import files, store_files, store_inbox
 from app.slack.bot import Bot
 from app.slack.client import Slack
 from app.slack.fetching import Elsewhere, address_of, fetched
+from app.slack.handle import handle
 from app.slack.records import Incoming, Place, Visibility
 from app.slack.rights import scope_for
 from app.slack.who import person
@@ -257,6 +258,29 @@ def test_no_more_than_ten_files_of_a_message_are_read_and_a_person_has_a_share(s
         slack.parts.parsers.answers[f"large{n}.txt"] = Parsed((Block(f"Large {n}."),))
     dropped(slack, ann, *((f"large{n}.txt", f"{n}" * 1_000_000) for n in range(6)))
     assert said(slack, ann).count("together your files") == 1
+
+
+def test_files_with_a_question_are_read_before_it_is_answered_and_forgotten_on_demand(slack):
+    ann = slack.member("ann")
+    direct = slack.slack.direct(ann)
+    slack.slack.upload(ann, direct, "offer.txt", SECRET.encode(), ASKED)
+    shown = [next(iter(slack.slack.world.files.values()))[0]]
+    incoming = Incoming(
+        slack.slack.team_id, "direct", "m", direct, "im", ann, "", slack.slack.messages(direct)[-1].ts, "", ASKED,
+        {"files": shown},
+    )  # fmt: skip
+    with slack.parts.catalog.transaction() as session:
+        store_inbox.accept(session, incoming)
+        job = store_inbox.claim(session, slack.slack.team_id, "answer")
+
+    handle(slack.bot, job)
+
+    told, answered = slack.slack.replies(direct)
+    assert "I have read" in told.text
+    assert "421000" in str(answered)  # the answer, or the closest passage where there is none
+
+    handle(slack.bot, slack.command(ann, direct, "forget"))
+    assert sources(slack) == []
 
 
 def test_files_in_channels_are_left_alone(slack):

@@ -56,7 +56,7 @@ def test_the_moment_is_monday_at_nine():
 
 
 def test_owners_are_told_what_was_not_answered_and_never_who_asked(d, people):
-    asked(d, people["ann"], "Where is the <!channel> canteen?")
+    asked(d, people["ann"], "Where is the canteen <!here>?")
     asked(d, people["ann"], "where is the canteen")
     asked(d, people["ann"], "Who feeds the canary?")
     helped = asked(d, people["ann"], "How is the helpful one?", finish_reason="stop")
@@ -73,7 +73,7 @@ def test_owners_are_told_what_was_not_answered_and_never_who_asked(d, people):
     said = blocks(message)
     assert "canary? (1)" in said
     assert "unhelpful one? (1)" in said
-    for text in ("helpful one? (1)", "Other", "Too old", "Too new", "<!channel>", people["ann"]):
+    for text in ("helpful one? (1)", "Other", "Too old", "Too new", "<!here>", people["ann"]):
         assert text not in said.replace("unhelpful one? (1)", "")
     assert said.index("canteen") < said.index("canary")
     assert "Questions de la semaine" in blocks(d.direct(people["otto"])[0])

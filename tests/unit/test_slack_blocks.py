@@ -185,6 +185,10 @@ def test_a_text_without_blanks_is_within_the_limits_to_the_character(length):
         assert len(message.text) <= 4000
 
 
+def test_a_text_of_which_nothing_can_be_shown_is_still_a_message():
+    assert faults([dict(each) for each in notice("\u202e").blocks]) == []
+
+
 def test_small_print_of_more_texts_than_slack_takes_is_cut():
     assert faults([context(*"abcdefghijklmn")]) == []
 

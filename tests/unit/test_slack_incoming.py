@@ -235,6 +235,7 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(LETTERS, inner, max_size=3),
     max_leaves=8,
 )
+OUTER = ("team", "team_id", "user", "view", "message", "actions", "trigger_id", "authorizations", "event_id")
 KEYS = (
     "type",
     "subtype",
@@ -254,7 +255,7 @@ BODIES = ("event_callback", "block_actions", "view_submission", "message_action"
 
 @given(
     st.sampled_from(BODIES),
-    st.dictionaries(st.sampled_from(("team", "team_id", "user", "view", "message", "actions", "trigger_id")), ANYTHING),
+    st.dictionaries(st.sampled_from(OUTER), ANYTHING),
     st.dictionaries(st.sampled_from(KEYS), ANYTHING),
     st.sampled_from(("message", "app_mention", "app_home_opened", "member_joined_channel")),
 )

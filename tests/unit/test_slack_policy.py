@@ -208,7 +208,7 @@ def wants(answers, incoming, *, joined=False, muted=False):
 
 
 #: (what was said, joined, muted) → the policies under which it is answered.
-TABLE = (
+TABLE: tuple[tuple[Incoming, bool, bool, set[str]], ...] = (
     (said(kind="mention"), False, False, {"mention", "questions", "all"}),
     (said(kind="mention", thread="1.0"), True, True, {"mention", "questions", "all"}),
     (said(TELLS, kind="mention"), False, False, {"mention", "questions", "all"}),
