@@ -75,7 +75,7 @@ def forget_user(session: Session, team_id: str, user_id: str) -> int:
     return len(session.execute(delete(AnswerRow).where(AnswerRow.id.in_(theirs)).returning(AnswerRow.id)).all())
 
 
-def _one(session: Session, query: Select[tuple[SlackPostRow]]) -> Post | None:
+def _one(session: Session, query: Select[SlackPostRow]) -> Post | None:
     row = session.scalars(query).one_or_none()
     if row is None:
         return None
