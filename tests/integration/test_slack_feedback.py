@@ -12,6 +12,7 @@ from app.golden import read_golden
 from app.history_candidates import candidate_lines, candidates
 from app.slack.records import Visibility
 from app.tables import AnswerRow, FeedbackRow
+from tests.commands import commands
 from tests.slack_desk import desk, rows
 
 pytestmark = pytest.mark.network
@@ -159,3 +160,15 @@ def test_candidates_are_lines_of_a_golden_set_and_say_why(d, tmp_path):
     file = tmp_path / "candidates.jsonl"
     file.write_text(candidate_lines(found[1:]), encoding="utf-8")
     assert len(read_golden(file).questions) == 2
+
+
+def test_the_command_writes_candidates_into_a_new_file_only(sqlite_url, tmp_path, monkeypatch, capsys):
+    run = commands(tmp_path, monkeypatch, capsys)
+    file = tmp_path / "out.jsonl"
+    code, out, err = run("specialist", "candidates", "metier", "--out", file)
+    assert (code, out, file.read_text()) == (0, "", "")
+    assert "0 candidates" in err
+    code, _, err = run("specialist", "candidates", "metier", "--out", file)
+    assert code != 0
+    assert "new file" in err
+    assert run("specialist", "candidates", "nobody")[0] != 0
