@@ -8,16 +8,16 @@ by its number in the old list of sources only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.slack import escape
 from app.slack.blocks import AnswerView, abstained_message, answer_message
-from app.slack.blocks_parts import TEXT_CHARS, TITLE_CHARS, Block, context, packed
+from app.slack.blocks_parts import TEXT_CHARS, TITLE_CHARS, context, packed
 from app.slack.records import Message, Visibility
 from app.slack.wording_recall import recall_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 #: The ``event_type`` of a correction's metadata, by which a second attempt finds that the first one posted it.
@@ -48,7 +48,7 @@ def correction_message(
     *post_id* and *state* are what a second attempt looks for.
     """
     older, newest = views[:-MOST_ANSWERS][-MOST_OLDER:], views[-MOST_ANSWERS:]
-    blocks: list[Block] = []
+    blocks: list[Mapping[str, Any]] = []
     for each in newest:
         blocks += _corrected(each, visibility, public_url)
     blocks += packed(_ask_again(each) for each in older)
@@ -65,7 +65,7 @@ def marked(message: Message, language: str) -> Message:
     )
 
 
-def _corrected(view: CorrectionView, visibility: Visibility, public_url: str | None) -> list[Block]:
+def _corrected(view: CorrectionView, visibility: Visibility, public_url: str | None) -> list[Mapping[str, Any]]:
     w = recall_words(view.language)
     lines = [f"*{escape.mrkdwn(_lead(view))}*"]
     if view.changed:

@@ -105,7 +105,7 @@ def behind(session: Session, team_id: str, now: datetime, kept: timedelta | None
     return Behind(before, head, scan.threads)
 
 
-def wanted(team_id: str) -> Select[tuple[int]]:
+def wanted(team_id: str) -> Select[Any]:
     """Return the statement of the posts that may be corrected, where the channel wants it."""
     wants = (SlackChannelRow.team_id == SlackPostRow.team_id) & (SlackChannelRow.channel_id == SlackPostRow.channel_id)
     return (
@@ -121,7 +121,7 @@ def wanted(team_id: str) -> Select[tuple[int]]:
     )
 
 
-def _cited(team_id: str) -> Select[tuple[str, str, list[dict[str, Any]], list[dict[str, Any]], int]]:
+def _cited(team_id: str) -> Select[Any]:
     stands = aliased(AnswerRow)
     thread = func.coalesce(func.nullif(SlackPostRow.thread_ts, ""), SlackPostRow.ts)
     seen = func.coalesce(SlackPostRow.checked, stands.indexed_through, AnswerRow.indexed_through)
@@ -204,7 +204,7 @@ def waits(session: Session, team_id: str, now: datetime) -> bool:
     return session.scalar(_due(team_id, now).limit(1)) is not None
 
 
-def _due(team_id: str, now: datetime) -> Select[tuple[SlackRecallRow]]:
+def _due(team_id: str, now: datetime) -> Select[Any]:
     free = or_(SlackRecallRow.claimed_until.is_(None), SlackRecallRow.claimed_until < now)
     return select(SlackRecallRow).where(SlackRecallRow.team_id == team_id, SlackRecallRow.due_at <= now, free)
 
@@ -212,7 +212,9 @@ def _due(team_id: str, now: datetime) -> Select[tuple[SlackRecallRow]]:
 def claim(session: Session, team_id: str, now: datetime) -> Due | None:
     """Return a thread that is due, which is the caller's for CLAIMED, or None."""
     query = _due(team_id, now)
-    row = session.scalars(query.order_by(SlackRecallRow.due_at).limit(1).with_for_update(skip_locked=True)).first()
+    row: SlackRecallRow | None = session.scalars(
+        query.order_by(SlackRecallRow.due_at).limit(1).with_for_update(skip_locked=True)
+    ).first()
     if row is None:
         return None
     row.claim, row.claimed_until, row.attempts = str(uuid.uuid4()), now + CLAIMED, row.attempts + 1
