@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -76,7 +76,7 @@ def set_channel(  # noqa: PLR0913, PLR0917 -- a command's options are its parame
     if source and all_sources:
         raise BadRequest("--source and --all-sources contradict each other.", remedy="Leave out one of them.")
     given = {"answers": answers, "unknown": unknown, "specialist": specialist, "recall": recall, "editors": editors}
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if changes.get("specialist") == DEFAULT_NAME:
         changes["specialist"] = None
     if source or all_sources:

@@ -152,8 +152,8 @@ def found_for(desk: Desk, name: str, question: str) -> tuple[Passage, ...]:
     parts = desk.bot.parts
     with parts.catalog.reading() as session:
         scope = authorise(session, desk.principal(name))
-    pieces = {"catalog": parts.catalog, "index": parts.index, "embedder": parts.embedder}
-    return retrieve(question, scope=scope, **pieces, top_k=8).passages
+    found = retrieve(question, scope=scope, catalog=parts.catalog, index=parts.index, embedder=parts.embedder, top_k=8)
+    return found.passages
 
 
 def cited(desk: Desk, name: str, question: str) -> tuple[Citation, ...]:

@@ -139,8 +139,8 @@ def capture(bot: Bot, job: Job) -> None:
     found, person = _owned(bot, job.incoming, help_id)
     if found is None:
         return
-    where = {"channel": found.channel_id, "ts": found.thread_ts}
-    said = bot.slack.call("conversations.replies", **where, oldest=ts, latest=ts, inclusive=True, limit=5)
+    span: dict[str, Any] = {"oldest": ts, "latest": ts, "inclusive": True, "limit": 5}
+    said = bot.slack.call("conversations.replies", channel=found.channel_id, ts=found.thread_ts, **span)
     own = [m for m in said.get("messages") or () if m.get("ts") == ts and m.get("user") == person.user_id]
     _open_form(bot, job.incoming, found, person, as_typed(own[0].get("text", "")) if own else "")
 

@@ -131,7 +131,8 @@ def _read(bot: Bot, principal_id: int, held: Held, files: Sequence[Mapping[str, 
     """Return what became of each file, in order."""
     largest = bot.parts.settings.max_file_mb << 20
     count, left = held.files, largest * MOST_LARGEST - held.size_bytes
-    taken, uris = [], set()
+    taken: list[Taken] = []
+    uris: set[str] = set()
     for number, file in enumerate(files, 1):
         name = name_of(file, number)
         uri = _unlike(name, uris)

@@ -214,7 +214,7 @@ def _ask_again(bot: Bot, due: Due, post: Watched, asker: Person, scope: Scope) -
         ended = ended.after(event)
     made = ended.made(settled(events)[0])
     if made.failed is not None and made.failed.error == NoIndexYet.__name__:  # the last document is gone
-        message = abstention(made.done.language, "nothing_found", only_public=scope.only_public)
+        message = abstention(made.done.language, "nothing_found", scope)
         made = replace(made, failed=None, abstained=Abstained(message, "nothing_found"))
     if made.failed is not None or made.done.indexed_through < due.seq:
         with bot.parts.catalog.transaction() as session:

@@ -11,7 +11,7 @@ Each step can be the last one of a process, and the job then begins once more. W
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.slack import deliver, store_inbox, store_posts
 from app.slack.blocks import ANSWERED
@@ -93,7 +93,7 @@ def left_behind(bot: Bot, job: Job, place: Place) -> str | None:
             owned = store_posts.begun_for_others(session, bot.workspace.team_id, place.channel_id, job.id)
         return deliver.unfinished(bot, place, place.question_ts, owned=owned)
     # Nothing was written that it could be an answer to: it was shared. It was posted whole, so it says what it is.
-    where = {"channel": place.channel_id, "include_all_metadata": True, "limit": 100}
+    where: dict[str, Any] = {"channel": place.channel_id, "include_all_metadata": True, "limit": 100}
     if place.thread_ts:
         found = bot.slack.call("conversations.replies", ts=place.thread_ts, **where)
     else:

@@ -66,9 +66,9 @@ def fill(catalog, settings, company):
     with catalog.transaction() as session:
         ids = {name: principals.add_principal(session, "user", name) for name in STAFF}
         for group, members in GROUPS.items():
-            made = principals.add_principal(session, "group", group)
+            team = principals.add_principal(session, "group", group)
             for name in members:
-                principals.join_group(session, made, ids[name])
+                principals.join_group(session, team, ids[name])
         made = {name: store.add_source(session, name, "push", "") for name in SOURCES}
         for name, source in made.items():
             grants.set_readers(session, source.id, {people.principal(session, each).id for each in SOURCES[name]})

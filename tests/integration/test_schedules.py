@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -224,7 +225,7 @@ class OnItsWayOut:
 def test_a_run_that_another_server_took_over_meanwhile_is_not_tried_a_third_time(catalog, source):
     due = schedule_of(catalog, source).next_at
     make_due(catalog, source)
-    busy = OnItsWayOut(catalog)
+    busy: Any = OnItsWayOut(catalog)
     start_due(catalog, busy)
 
     assert len(busy.others) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -134,7 +135,7 @@ def test_the_form_shows_the_policy_of_now_and_what_is_sent_unchanged_changes_not
     ],
 )
 def test_only_who_the_policy_lets_may_open_the_form_and_send_it(slack, who, editors, may):
-    people = {
+    people: dict[str, dict[str, Any]] = {
         "operator": {"role": "operator"},
         "slack admin": {"is_admin": True},
         "not linked": {"linked": False},

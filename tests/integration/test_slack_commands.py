@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from app import audit
 from app.reader import Reader
 from app.slack.records import Incoming
 from app.tables import AnswerRow
-from app.tables_slack import SlackPostRow, SlackTurnRow
+from app.tables_slack import SlackJobRow, SlackPostRow, SlackTurnRow
 from tests.slack_bots import ABOUT_SECRET, QUESTION, UNKNOWN, said, town
 
 pytestmark = pytest.mark.network
@@ -186,7 +186,6 @@ def test_share_posts_once_however_often_it_is_clicked(place):
 
 @pytest.mark.parametrize("noted", [True, False])
 def test_a_shared_answer_is_posted_once_when_its_job_begins_again(place, noted):
-    from app.slack import store_inbox
     from app.slack.handle import handle
 
     place.ask(place.ann, QUESTION)
@@ -196,7 +195,7 @@ def test_a_shared_answer_is_posted_once_when_its_job_begins_again(place, noted):
     handle(place.bot, job)
     with place.bot.parts.catalog.transaction() as session:
         if not noted:  # as if it had died before it wrote that down
-            store_inbox.begun(session, job, None)
+            session.execute(update(SlackJobRow).values(message_ts=None))
 
     place.done(place.again(job))
 

@@ -147,6 +147,7 @@ def test_an_owner_reads_the_automatic_answer_only_if_they_may_read_what_it_quote
 
     with d.bot.parts.catalog.transaction() as session:
         source = store.source_named(session, "secret")
+        assert source is not None
         grant(session, source, ["ann", "otto"])
     quotes = cited(d, "ann", "code of the vault")
     text = "The code of the vault is kestrel four [1]."

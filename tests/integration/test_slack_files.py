@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,7 +29,7 @@ from indexing.access import authorise
 from indexing.documents import Block, Parsed
 from indexing.errors import EncryptedDocument, OutboundError, OutboundRefused, OutboundTooLong
 from indexing.push import refuse_uri
-from indexing.tables import LOCAL_PRINCIPAL_ID, Table
+from indexing.tables import LOCAL_PRINCIPAL_ID, Table, utc_now
 from tests.slack_rooms import room
 from tests.slacks import fake_parts, workspace
 from tests.webs import serving
@@ -49,7 +50,7 @@ def slack(settings, sqlite_url):  # the catalog that the settings find
 def dropped(slack, user, *named, text="", **more):
     """Drop files (name, content) into the direct message of *user*, have them taken, and return the job."""
     direct = slack.slack.direct(user)
-    shown = []
+    shown: list[dict[str, Any]] = []
     for name, content in named:
         slack.slack.upload(user, direct, name, content.encode() if isinstance(content, str) else content)
         shown += slack.slack.messages(direct)[-1:] and [list(slack.slack.world.files.values())[-1][0] | more]
@@ -121,7 +122,7 @@ def test_who_becomes_somebody_else_does_not_get_at_the_files_of_before(slack):
     dropped(slack, ann, ("offer.txt", SECRET))
     with slack.parts.catalog.transaction() as session:
         other = principals.add_principal(session, "user", "other").id
-        files.store_files.hold(session, slack.slack.team_id, ann, other, files.KEPT_FOR)
+        store_files.hold(session, slack.slack.team_id, ann, other, files.KEPT_FOR)
         [source] = store.sources(session)
 
         assert grants.readers(session, source.id) == {other}
@@ -144,7 +145,7 @@ def test_a_source_that_somebody_called_so_is_not_taken_for_theirs(slack):
 
 def make_older(slack, by):
     with slack.parts.catalog.transaction() as session:
-        session.execute(update(FILES).values(expires_at=files.utc_now() - by))
+        session.execute(update(FILES).values(expires_at=utc_now() - by))
 
 
 def test_files_are_gone_from_the_answers_when_their_time_is_up_with_a_receipt(slack):
@@ -207,7 +208,9 @@ def test_the_files_of_who_is_erased_go_with_the_next_look(slack):
     dropped(slack, ann, ("offer.txt", SECRET))
     with slack.parts.catalog.transaction() as session:
         store.add_source(session, "handbook", "push", "")
-        personal.erase_person(session, principals.principal_with_id(session, slack.principals[ann]))
+        erased = principals.principal_with_id(session, slack.principals[ann])
+        assert erased is not None
+        personal.erase_person(session, erased)
 
     files.expire(slack.bot)
 
@@ -272,6 +275,7 @@ def test_files_with_a_question_are_read_before_it_is_answered_and_forgotten_on_d
     with slack.parts.catalog.transaction() as session:
         store_inbox.accept(session, incoming)
         job = store_inbox.claim(session, slack.slack.team_id, "answer")
+        assert job is not None
 
     handle(slack.bot, job)
 
@@ -451,6 +455,6 @@ def test_the_words_of_one_message_are_forgotten_after_a_day(slack):
     ann = slack.member("ann")
     job = dropped(slack, ann, ("offer.txt", SECRET))
     with slack.parts.catalog.transaction() as session:
-        assert store_files.forget_told(session, files.utc_now() - timedelta(minutes=1)) == 0
+        assert store_files.forget_told(session, utc_now() - timedelta(minutes=1)) == 0
         assert store_files.was_told(session, job.id)
-        assert store_files.forget_told(session, files.utc_now() + timedelta(minutes=1)) == 1
+        assert store_files.forget_told(session, utc_now() + timedelta(minutes=1)) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -97,15 +98,15 @@ def test_the_quick_answer_stands_when_the_generators_is_not_supported(settings, 
 def test_what_was_streamed_is_taken_off_when_a_document_may_no_longer_be_read(settings, sqlite_url):
     class Revoking(ScriptedGenerator):
         def generate(self, request):
-            with place.bot.parts.catalog.transaction() as session:
+            with here.bot.parts.catalog.transaction() as session:
                 grants.set_readers(session, request.passages[0].source_id, set())
             return (yield from super().generate(request))
 
     generator = Revoking(("Every employee has 25 days of paid leave [1].",))
-    with town(settings(), generator=generator) as place:
-        place.mention(place.bob, QUESTION)
+    with town(settings(), generator=generator) as here:
+        here.mention(here.bob, QUESTION)
 
-        [reply] = place.replies()
+        [reply] = here.replies()
         assert ANSWER in reply.streamed
         assert ANSWER not in said(reply)
         assert "ask again" in said(reply)
@@ -353,7 +354,8 @@ def test_who_loses_the_job_in_the_middle_says_nothing_more(settings, sqlite_url)
                 fresh.append(place.again(stale[0]))
             return (yield from super().generate(request))
 
-    stale, fresh = [], []
+    stale: list[Any] = []
+    fresh: list[Any] = []
     generator = Losing(("Every employee has 25 days ", "of paid leave [1]."))
     with town(settings(), generator=generator) as place:
         incoming = mentioned(place)

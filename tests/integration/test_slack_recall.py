@@ -50,7 +50,9 @@ def local(settings, sqlite_url):
 
 def source(place, name="leave"):
     with place.bot.parts.catalog.reading() as session:
-        return store.source_named(session, name).id
+        found = store.source_named(session, name)
+        assert found is not None
+        return found.id
 
 
 def write(place, text, uri="hr/leave.md", name="leave"):
@@ -387,9 +389,10 @@ def private(local):
 
 def readers(place, name, *people):
     with place.bot.parts.catalog.transaction() as session:
-        found = {principals.principal_named(session, each).id for each in people}
-        source_id = store.source_named(session, name).id
-        grants.set_readers(session, source_id, found | {LOCAL_PRINCIPAL_ID})  # who pushes to it, and asks nothing
+        found = {principals.principal_named(session, each) for each in people}
+        ids = {each.id for each in found if each is not None}
+        assert len(ids) == len(people)
+        grants.set_readers(session, source(place, name), ids | {LOCAL_PRINCIPAL_ID})  # who pushes
 
 
 def test_a_private_channel_whose_members_may_all_read_it_gets_its_correction(private):

@@ -394,9 +394,14 @@ def test_the_fake_workspace_says_the_same(catalog):
 
 
 def test_a_profile_of_nonsense_is_nobody(bot, told):
-    for number, said in enumerate(
-        ({"profile": None}, {"profile": "x"}, {"enterprise_user": 7}, {"locale": 5}, {"profile": {"email": 5}})
-    ):
+    nonsense: tuple[dict[str, Any], ...] = (
+        {"profile": None},
+        {"profile": "x"},
+        {"enterprise_user": 7},
+        {"locale": 5},
+        {"profile": {"email": 5}},
+    )
+    for number, said in enumerate(nonsense):
         told.user(f"U{number}", **said)
         assert person(bot, f"U{number}").principal_id is None
     assert who.profile(bot.slack, bot.workspace, "U4").email is None

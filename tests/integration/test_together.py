@@ -81,11 +81,11 @@ def test_a_scope_for_several_holds_what_each_of_them_may_read(catalog):
                 session, source.id, f"{name}.md", name, acl_id=store_lists.list_for(session, source.id)
             )
         # A document with a list of its own, in a source that the group reads: both must let each of them in.
-        source = store.source_named(session, "group")
-        assert source is not None
+        of_group = store.source_named(session, "group")
+        assert of_group is not None
         own = grants.interned(session, {ids["ann"], ids["eve"]})
         documents["own"] = put(
-            session, source.id, "own.md", "own", acl_id=store_lists.list_for(session, source.id, own)
+            session, of_group.id, "own.md", "own", acl_id=store_lists.list_for(session, of_group.id, own)
         )
 
         def read(who, *others, **more):
