@@ -47,6 +47,7 @@ SCOPES = frozenset(
         "im:history",
         "im:read",
         "im:write",
+        "reactions:write",
         "users:read",
         "users:read.email",
     }

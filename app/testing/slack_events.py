@@ -15,6 +15,7 @@ import json
 import threading
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -307,7 +308,8 @@ class Outgoing:
         for line in list(self.lines if lines is None else lines):
             if line in self.lines:
                 self.forget(line)
-                await line.socket.close(1000)
+                with suppress(RuntimeError, WebSocketDisconnect):  # the other side was quicker
+                    await line.socket.close(1000)
 
     def silence(self) -> None:
         """Let nothing come over the connections that are open now, not even a pong. New ones are not silent."""

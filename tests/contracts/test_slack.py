@@ -118,11 +118,18 @@ def connected(slack, app, n=1):
     finally:
         for each in ends:
             each.client.auto_reconnect_enabled = each.client.default_auto_reconnect_enabled = False
+        # Slack's client never ends where it is closed while it changes its connection: let it settle first.
+        slack.wait(lambda: all(settled(each.client) for each in ends))
         slack.cut()  # closing would wait three seconds for the other side, and one for the next message
         for each in ends:
             each.client.closed = True
             each.client.enqueue_message("")
             each.close()
+
+
+def settled(end):
+    """Return whether Slack's client *end* is neither changing its connection nor about to."""
+    return end.message_queue.empty() and not end.connect_operation_lock.locked()
 
 
 def heard(app, *kinds):
@@ -263,6 +270,7 @@ def test_nothing_is_lost_when_slack_refreshes_the_connection(slack, ann, channel
             slack.say(ann, channel, f"number {n}")
             time.sleep(0.05)
         slack.wait(lambda: len({each["event_id"] for each in bodies}) == 10)
+        slack.wait(lambda: slack.connections == 1)  # the one that was asked to go has gone
         opened = [each for each in slack.calls if each.method == "apps.connections.open"]
 
     assert len(opened) >= 3

@@ -75,6 +75,7 @@ def fill(catalog, settings, company):
         operator = Asker(authorise(session, LOCAL_PRINCIPAL_ID), every=True)
         specialists.create_specialist(session, operator, Specialist("bold", threshold=0.0))
         specialists_access.change_access(session, operator, "bold", askers=["everyone"])
+    settings.data_dir.mkdir(exist_ok=True)
     indexing = Indexing(catalog, HashEmbedder(), FakeParsers(), settings)
     for name, source in made.items():
         for topic in TOPICS:
