@@ -476,6 +476,19 @@ def test_a_direct_message_is_corrected_where_a_policy_says_so_only(local):
     assert corrections(local, channel=local.slack.direct(local.bob)) == []
 
 
+def test_who_may_read_nothing_any_more_is_told_that_the_documents_no_longer_say(local):
+    direct = local.slack.direct(local.bob)
+    local.policy(direct, recall=True)
+    local.direct(local.bob, QUESTION)
+    looked(local)
+    erase(local)
+    erase(local, "office.md")
+    looked(local)
+
+    [correction] = corrections(local, channel=direct)
+    assert "no longer say" in said(correction)
+
+
 def test_an_ephemeral_answer_is_not_corrected(local):
     local.ask(local.bob, QUESTION)
     looked(local)
