@@ -77,19 +77,14 @@ async def push(
     """
     source = await run_in_threadpool(_push_source, parts, who, source_id)
     label = checked_uri(uri)
-    incoming = parts.settings.data_dir / "incoming"
-    with tempfile.TemporaryDirectory(dir=await run_in_threadpool(_made, incoming)) as folder:
+    incoming = await run_in_threadpool(lambda: parts.settings.incoming_dir)
+    with tempfile.TemporaryDirectory(dir=incoming) as folder:
         path = FilePath(folder) / "document"
         await _save(request, path, parts.settings.max_file_mb << 20)
         media_type = request.headers.get("content-type")
         pushed = await run_in_threadpool(_push, parts, who, source, (label, path, media_type), named(readers))
     response.status_code = 201 if pushed.created else 200
     return pushed
-
-
-def _made(folder: FilePath) -> FilePath:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _push_source(parts: Parts, who: Principal, source_id: int) -> SourceRecord:

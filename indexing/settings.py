@@ -115,6 +115,13 @@ class IndexingSettings(BaseSettings):
         """The folder of index generations: may be deleted at any time."""
         return self.data_dir / "cache"
 
+    @property
+    def incoming_dir(self) -> Path:
+        """The folder of what is being taken in; made if it is not there."""
+        folder = self.data_dir / "incoming"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     @classmethod
     def load(cls, **overrides: Any) -> Self:
         """Return the settings of this process.

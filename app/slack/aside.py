@@ -23,7 +23,7 @@ def tell(bot: Bot, incoming: Incoming, text: str | Message) -> None:
     if not incoming.channel_id:
         direct(bot, incoming.user_id, message)
         return
-    place = Place(incoming.channel_id, incoming.user_id, incoming.user_team_id, incoming.thread_ts)
+    place = incoming.place
     try:
         deliver.deliver(bot, place, message, Visibility.EPHEMERAL)
     except SlackError as exc:  # who is not in a public channel can press its buttons all the same

@@ -17,11 +17,15 @@ from slack_sdk.webhook import WebhookClient
 
 from app.errors import SlackError
 from app.slack.pacing import Pace
+from indexing.secrets import read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from slack_sdk.web import SlackResponse
+
+    from app.settings import AppSettings
+    from app.slack.records import Workspace
 
 TIMEOUT_S = 20
 #: How long a call may wait for its turn, Retry-After included; then it fails, and its job is done again later.
@@ -136,6 +140,11 @@ class Slack:
             raise SlackError(f"Slack failed to take an answer: {answer.status_code}.")
         if answer.status_code != _OK:
             raise SlackError(f"Slack no longer takes an answer here: {answer.status_code}.", code="expired_url")
+
+
+def client_of(settings: AppSettings, workspace: Workspace) -> Slack:
+    """Return the Web API of a workspace outside of its running bot. Raises SourceError when its token is not there."""
+    return Slack(read_secret(settings.secret_folders, workspace.bot_secret), workspace.api_url)
 
 
 def _refused(method: str, exc: SlackApiError) -> SlackError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from app import abstain, audit, history, specialists
@@ -22,10 +23,10 @@ from app.slack import (
 )
 from app.slack.blocks_parts import age, packed
 from app.slack.questions import SHARED
-from app.slack.records import Incoming, Message, Place, Visibility
+from app.slack.records import Incoming, Message, Visibility
 from app.slack.rights import scope_for
 from app.slack.screen import hold
-from app.slack.who import person
+from app.slack.who import sender
 from app.slack.wording import words
 from indexing import runs, store
 from indexing.principals import principal_named, principal_with_id
@@ -238,21 +239,19 @@ def share(bot: Bot, job: Job) -> None:
 def tell(bot: Bot, job: Job, message: Message) -> None:
     """Tell who did this, and nobody else; beside what they clicked on, and in place of nothing."""
     incoming = job.incoming
-    url = str(incoming.payload.get("response_url") or "")
-    place = Place(incoming.channel_id, incoming.user_id, incoming.user_team_id, incoming.thread_ts, url)
+    place = replace(incoming.place, response_url=incoming.response_url)
     hold(bot, job)
     deliver.deliver(bot, place, message, Visibility.EPHEMERAL)
 
 
 def _asker(bot: Bot, job: Job) -> Person:
-    return person(bot, job.incoming.user_id, job.incoming.user_team_id)
+    return sender(bot, job.incoming)
 
 
 def _own_scope(bot: Bot, job: Job, asker: Person) -> Scope | None:
     """Return what the asker may read, for them alone to see; None when that is nothing."""
     incoming = job.incoming
-    place = Place(incoming.channel_id, incoming.user_id, incoming.user_team_id)
-    return scope_for(bot, asker, place, Visibility.EPHEMERAL, incoming.channel_type)
+    return scope_for(bot, asker, incoming.place, Visibility.EPHEMERAL, incoming.channel_type)
 
 
 COMMANDS: dict[str, Callable[[Bot, Job], None]] = {

@@ -20,7 +20,7 @@ from app.slack.blocks_parts import ANSWER_SECTIONS, SECTION_CHARS, TEXT_CHARS, s
 from app.slack.records import Message, Visibility
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from app.slack.bot import Bot
     from app.slack.records import Place
@@ -142,17 +142,21 @@ def unfinished(bot: Bot, place: Place, question_ts: str, *, owned: Collection[st
         for each in bot.slack.pages("conversations.replies", "messages", channel=place.channel_id, **after)
         if each.get("user") == bot.workspace.bot_user_id and str(each.get("ts")) > question_ts
     ]
-    for each in ours:
-        if _answered(each) == question_ts:
-            return str(each["ts"])
+    if (whole := marked_as(bot, ours, ANSWERED, "question", question_ts)) is not None:
+        return whole
     begun = (str(each["ts"]) for each in ours if not (each.get("metadata") or {}).get("event_type"))
     return next((ts for ts in begun if ts not in owned), None)
 
 
-def _answered(message: Mapping[str, Any]) -> str:
-    metadata = message.get("metadata") or {}
-    payload = metadata.get("event_payload") or {}
-    return str(payload.get("question") or "") if metadata.get("event_type") == ANSWERED else ""
+def marked_as(bot: Bot, messages: Iterable[Mapping[str, Any]], event_type: str, name: str, value: object) -> str | None:
+    """Return the ts of the first message of ours whose metadata are of this type and say *value* there, or None."""
+    for each in messages:
+        metadata = each.get("metadata") or {}
+        said = (metadata.get("event_payload") or {}).get(name)
+        ours = each.get("user") == bot.workspace.bot_user_id
+        if ours and metadata.get("event_type") == event_type and said == value:
+            return str(each["ts"])
+    return None
 
 
 def _ephemeral(bot: Bot, place: Place, message: Message, *, replace: bool) -> str:
@@ -289,7 +293,7 @@ class Stream:
     def _begun(self) -> None:
         try:
             self._on_begun(self.ts)
-        except Exception:
+        except Exception:  # whatever it is: the message must not stay, and the error goes on
             if self._streams:
                 end_stream(self._bot, self._place, self.ts)
             self._bot.slack.call("chat.delete", channel=self._place.channel_id, ts=self.ts)

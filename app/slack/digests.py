@@ -10,10 +10,9 @@ from app.metrics import Metrics
 from app.slack import deliver, store_workspaces
 from app.slack.blocks_parts import context, packed
 from app.slack.bot import Bot
-from app.slack.client import Slack
+from app.slack.client import client_of
 from app.slack.escape import line
 from app.slack.records import Message, Place, Visibility
-from indexing.secrets import read_secret
 
 if TYPE_CHECKING:
     from app.parts import Parts
@@ -31,7 +30,7 @@ def post_digest(parts: Parts, told: targets.Message) -> None:
     """
     wanted = told.target.wanted
     workspace = _workspace(parts, wanted.server)
-    slack = Slack(read_secret(parts.settings.secret_folders, workspace.bot_secret), workspace.api_url)
+    slack = client_of(parts.settings, workspace)
     try:
         channel = slack.call("conversations.info", channel=wanted.address).get("channel") or {}
     except SlackError as exc:

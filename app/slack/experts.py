@@ -13,7 +13,7 @@ import structlog
 
 from app import audit, history
 from app.errors import SlackError
-from app.slack import deliver, reviewed, store_help, who
+from app.slack import deliver, reviewed, store_help, store_posts, who
 from app.slack.aside import direct, tell
 from app.slack.blocks_parts import button
 from app.slack.blocks_people import (
@@ -63,23 +63,21 @@ REPLY_CHARS = 5000
 def ask_human(bot: Bot, job: Job) -> None:
     """Ask those who look after the specialist that answered; of one answer once."""
     incoming = job.incoming
-    person = who.person(bot, incoming.user_id, incoming.user_team_id)
+    person = who.sender(bot, incoming)
     words = people_words(person.language)
     if person.outsider:
         tell(bot, incoming, words.members_only)
         return
     with bot.parts.catalog.transaction() as session:
-        post = store_help.seen_post(session, incoming, str(incoming.payload["action"].get("value", "")))
+        where = (incoming.channel_id, str(incoming.payload.get("message_ts") or incoming.ts))
+        answer_id = str(incoming.payload["action"].get("value", ""))
+        post = store_posts.seen_post(session, incoming.team_id, where, answer_id, incoming.user_id)
         record = None if post is None else history.shown_answer(session, post.answer_id)
-        if post is None or record is None:
-            asked, found, is_new = None, [], False
-        else:
-            found = owners(session, incoming.team_id, record.specialist or "metier")[:MOST_ASKED]
-            if found:
-                asked, is_new = store_help.open_help(session, post, record, person.user_id, person.principal_id)
-            else:
-                asked, is_new = None, False
-            if is_new and asked is not None:
+        found = [] if record is None else owners(session, incoming.team_id, record.specialist or "metier")[:MOST_ASKED]
+        asked, is_new = None, False
+        if post is not None and record is not None and found:
+            asked, is_new = store_help.open_help(session, post, record, person.user_id, person.principal_id)
+            if is_new:
                 audit.record(session, recorded_as(session, person), "help.ask", asked.id)
     if record is None:
         tell(bot, incoming, words.not_here)
@@ -192,7 +190,7 @@ def replied(bot: Bot, incoming: Incoming) -> Help | None:
         return None
     with bot.parts.catalog.reading() as session:
         found = store_help.open_in_thread(session, incoming.team_id, incoming.channel_id, incoming.thread_ts)
-    if found is None or not _is_owner(bot, found, who.person(bot, incoming.user_id, incoming.user_team_id)):
+    if found is None or not _is_owner(bot, found, who.sender(bot, incoming)):
         return None
     return found
 
@@ -201,7 +199,7 @@ def offer(bot: Bot, job: Job) -> None:
     """Offer an owner to use what they wrote in the thread; nothing happens for any other message."""
     found = replied(bot, job.incoming)
     if found is not None:
-        person = who.person(bot, job.incoming.user_id, job.incoming.user_team_id)
+        person = who.sender(bot, job.incoming)
         tell(bot, job.incoming, offer_message(people_words(person.language), f"{found.id}:{job.incoming.ts}"))
 
 
@@ -301,7 +299,7 @@ def refuse(bot: Bot, job: Job) -> None:
 
 def _settled(bot: Bot, incoming: Incoming, text: str) -> None:
     """Put *text* in place of the message whose button was pressed, so that it is not pressed again."""
-    place = Place(incoming.channel_id, incoming.user_id, incoming.user_team_id, incoming.thread_ts)
+    place = incoming.place
     deliver.replace(bot, place, str(incoming.payload["message_ts"]), plain(text), Visibility.DIRECT)
 
 
@@ -310,7 +308,7 @@ def _settled(bot: Bot, incoming: Incoming, text: str) -> None:
 
 def _owned(bot: Bot, incoming: Incoming, help_id: object) -> tuple[Help | None, Person]:
     """Return the question, and who did this; None, once they were told why, unless they look after it."""
-    person = who.person(bot, incoming.user_id, incoming.user_team_id)
+    person = who.sender(bot, incoming)
     words = people_words(person.language)
     number = int(str(help_id)) if str(help_id).isdecimal() and len(str(help_id)) < 19 else 0
     with bot.parts.catalog.reading() as session:

@@ -13,7 +13,7 @@ import structlog
 
 from app import audit, history
 from app.errors import SlackError
-from app.slack import store_help, who
+from app.slack import store_posts, who
 from app.slack.aside import tell
 from app.slack.blocks_people import feedback_form, filled_in
 from app.slack.store_owners import recorded_as
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 def judge(bot: Bot, job: Job) -> None:
     """Store a click on a thumb and thank for it; after thumbs down ask for the reason in a form."""
     incoming = job.incoming
-    person = who.person(bot, incoming.user_id, incoming.user_team_id)
+    person = who.sender(bot, incoming)
     words = people_words(person.language)
     verdict, _, answer_id = str(incoming.payload["action"].get("value", "")).partition(":")
     place = (incoming.channel_id, str(incoming.payload.get("message_ts") or ""))
@@ -53,7 +53,7 @@ def give_reason(bot: Bot, job: Job) -> None:
         channel_id, ts, answer_id = (str(each) for each in json.loads(payload["private_metadata"]))
     except (TypeError, ValueError):
         channel_id = ts = answer_id = ""
-    person = who.person(bot, job.incoming.user_id, job.incoming.user_team_id)
+    person = who.sender(bot, job.incoming)
     words = people_words(person.language)
     reason = filled_in(payload["values"], "reason")
     comment = filled_in(payload["values"], "comment")[: history.COMMENT_CHARS]
@@ -74,9 +74,9 @@ def _stored(
 ) -> bool:
     """Return whether the judgement was stored: the answer is posted in that place, where the user sees it."""
     incoming = job.incoming
-    person = who.person(bot, incoming.user_id, incoming.user_team_id)
+    person = who.sender(bot, incoming)
     with bot.parts.catalog.transaction() as session:
-        post = store_help.seen_at(session, incoming.team_id, *place, (answer_id, incoming.user_id))
+        post = store_posts.seen_post(session, incoming.team_id, place, answer_id, incoming.user_id)
         if post is None:
             return False
         by = recorded_as(session, person)

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from app.ingest import indexing_of
-from app.slack import deliver, store_files
+from app.slack import deliver, store_files, store_told
 from app.slack.blocks_channel import Taken, files_message, told
 from app.slack.fetching import Elsewhere, fetched, size_of
-from app.slack.records import Place, Visibility
-from app.slack.who import person
+from app.slack.records import Visibility
+from app.slack.who import sender
 from app.slack.wording_channel import files_words
 from indexing.errors import (
     EmbedError,
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 KEPT_FOR = timedelta(hours=24)
+TOLD = "files:"
 MOST_FILES = 10  # of one message
 #: Of one person at a time: that many files, and together as much as so many of the largest.
 MOST_KEPT, MOST_LARGEST = 100, 5
@@ -82,9 +83,9 @@ def take(bot: Bot, job: Job) -> None:
         return
     catalog = bot.parts.catalog
     with catalog.reading() as session:
-        if store_files.was_told(session, job.id):
+        if store_told.was_told(session, told_of(job.id)):
             return
-    who = person(bot, incoming.user_id, incoming.user_team_id)
+    who = sender(bot, incoming)
     if who.principal_id is None or who.outsider:
         message = told(files_words(who.language).link_first)
     else:
@@ -99,10 +100,15 @@ def take(bot: Bot, job: Job) -> None:
             total_mb=largest * MOST_LARGEST,
             left_out=len(files[MOST_FILES:]),
         )
-    place = Place(incoming.channel_id, incoming.user_id, incoming.user_team_id, incoming.thread_ts)
+    place = incoming.place
     deliver.deliver(bot, place, message, Visibility.DIRECT)
     with catalog.transaction() as session:
-        store_files.told(session, job.id)
+        store_told.take(session, told_of(job.id))
+
+
+def told_of(job_id: int) -> str:
+    """Return the key of that somebody was told what became of the files of this job."""
+    return f"{TOLD}{job_id}"
 
 
 def forget(bot: Bot, who: Person) -> int:
@@ -119,7 +125,7 @@ def expire(bot: Bot) -> None:
     for source_id in due:
         with catalog.transaction() as session:
             removed = store_files.remove_due(session, source_id)
-            store_files.forget_told(session, utc_now() - KEPT_FOR)
+            store_told.forget(session, TOLD, utc_now() - KEPT_FOR)
         if removed:
             log.info("Files of a direct message have expired.", action="slack_files_expired", source_id=source_id)
 
@@ -154,9 +160,7 @@ def _one(
     bot: Bot, principal_id: int, held: Held, file: Mapping[str, Any], uri: str, most_bytes: int
 ) -> tuple[str, int]:
     """Fetch and store one file; return why not, "" when it is stored, and its size."""
-    incoming = bot.parts.settings.data_dir / "incoming"
-    incoming.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=incoming, ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(dir=bot.parts.settings.incoming_dir, ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "file"
         try:
             size = fetched(bot, file, path, most_bytes)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from app.errors import SlackError
-from app.slack.records import Place, Visibility
+from app.slack.records import Visibility
 from app.slack.rights import forget_channel, scope_for
-from app.slack.who import person
+from app.slack.who import sender
 from app.slack.wording import words
 from indexing import store
 
@@ -36,9 +36,8 @@ def opened(bot: Bot, job: Job) -> None:
     incoming = job.incoming
     if incoming.payload.get("tab") != "messages" or not incoming.channel_id:
         return
-    asker = person(bot, incoming.user_id, incoming.user_team_id)
-    place = Place(incoming.channel_id, incoming.user_id, incoming.user_team_id)
-    scope = scope_for(bot, asker, place, Visibility.DIRECT, incoming.channel_type)
+    asker = sender(bot, incoming)
+    scope = scope_for(bot, asker, incoming.place, Visibility.DIRECT, incoming.channel_type)
     w = words(asker.language)
     about = [] if scope is None else [w.prompt_about.format(title=title) for title in titles(bot, scope)]
     asking = [*about, w.prompt_first, w.prompt_second, w.prompt_third, w.prompt_fourth][:MOST_PROMPTS]

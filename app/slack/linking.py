@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 from app import audit, people
 from app.errors import BadRequest, Conflict, Forbidden, NotFound
 from app.slack import store_links, store_people, store_workspaces, who
-from app.slack.client import Slack
+from app.slack.client import client_of
 from app.slack.store_people import ADMIN, SIGN_IN
-from indexing.secrets import read_secret
 from indexing.tables import LOCAL_PRINCIPAL_ID
 
 if TYPE_CHECKING:
@@ -63,8 +62,7 @@ def linkable(parts: Parts, token: str) -> Linkable:
         workspace = None if found is None else store_workspaces.workspace(session, found[0])
     if found is None or workspace is None:
         raise _not_good()
-    slack = Slack(read_secret(parts.settings.secret_folders, workspace.bot_secret), workspace.api_url)
-    profile = who.profile(slack, workspace, found[1])
+    profile = who.profile(client_of(parts.settings, workspace), workspace, found[1])
     if not profile.member:
         raise Forbidden("Only full members of the workspace can be linked.")
     return Linkable(workspace, profile)

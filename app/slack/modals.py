@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from app.errors import SlackError
 from app.slack import deliver
+from app.slack.aside import direct
 from app.slack.blocks_channel import told, waiting_view
-from app.slack.records import Place, Visibility
-from app.slack.who import person
+from app.slack.records import Visibility
+from app.slack.who import sender
 from app.slack.wording_channel import channel_words
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from app.slack.blocks_channel import View
     from app.slack.bot import Bot
-    from app.slack.records import Incoming, Message, Person
+    from app.slack.records import Incoming, Message, Person, Place
 
 #: What Slack calls a trigger that is too old, or that an earlier attempt has used.
 _TRIGGER_GONE = frozenset({"expired_trigger_id", "exchanged_trigger_id", "invalid_trigger_id", "trigger_expired"})
@@ -36,22 +37,11 @@ def show(bot: Bot, incoming: Incoming, made: Callable[[Person], View]) -> None:
     except SlackError as exc:
         if exc.code not in _TRIGGER_GONE:
             raise
-        who = person(bot, incoming.user_id, incoming.user_team_id)
-        whisper(bot, place_of(incoming), told(channel_words(who.language).too_late))
+        place = replace(incoming.place, response_url=incoming.response_url)
+        whisper(bot, place, told(channel_words(sender(bot, incoming).language).too_late))
         return
-    who = person(bot, incoming.user_id, incoming.user_team_id)
+    who = sender(bot, incoming)
     bot.slack.call("views.update", view_id=opened["view"]["id"], view=made(who))
-
-
-def place_of(incoming: Incoming) -> Place:
-    """Return where it was clicked, for who clicked."""
-    return Place(
-        incoming.channel_id,
-        incoming.user_id,
-        incoming.user_team_id,
-        incoming.thread_ts,
-        str(incoming.payload.get("response_url") or ""),
-    )
 
 
 def whisper(bot: Bot, place: Place, message: Message) -> None:
@@ -64,6 +54,4 @@ def whisper(bot: Bot, place: Place, message: Message) -> None:
     except SlackError as exc:
         if exc.code not in _NOT_THERE:
             raise
-        direct = str(bot.slack.call("conversations.open", users=place.user_id)["channel"]["id"])
-        there = replace(place, channel_id=direct, thread_ts="", response_url="")
-        deliver.deliver(bot, there, message, Visibility.DIRECT)
+        direct(bot, place.user_id, message)

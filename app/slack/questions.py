@@ -24,7 +24,7 @@ from app.slack.policy import wants_answer
 from app.slack.records import Place, Post, Visibility
 from app.slack.rights import scope_for, specialist_asker
 from app.slack.screen import Screen, hold
-from app.slack.who import person
+from app.slack.who import sender
 from app.slack.wording import words
 from app.specialists import DEFAULT
 from indexing.tables import utc_now
@@ -77,7 +77,7 @@ def ask(bot: Bot, job: Job) -> None:
         return experts.offer(bot, job)
     if is_answered(bot, job, asked):
         return None
-    asker = person(bot, incoming.user_id, incoming.user_team_id)
+    asker = sender(bot, incoming)
     scope = scope_for(bot, asker, asked.place, asked.visibility, incoming.channel_type)
     if scope is None:
         return tell(bot, job, asked, blocks.notice(words(asker.language).no_rights))
@@ -109,7 +109,7 @@ def heard(bot: Bot, incoming: Incoming) -> Asked | None:
         incoming.user_id,
         incoming.user_team_id,
         thread_ts=thread_ts or incoming.ts,
-        response_url=str(incoming.payload.get("response_url") or ""),
+        response_url=incoming.response_url,
         question_ts=f"{SHARED}:{shared}" if shared else incoming.ts,
     )
     addressed = incoming.kind != "message" or taking.joined
@@ -247,8 +247,8 @@ def leave(bot: Bot, job: Job) -> None:
     with bot.parts.catalog.transaction() as session:
         store_threads.join(session, bot.workspace.team_id, incoming.channel_id, incoming.thread_ts)
         store_threads.mute(session, bot.workspace.team_id, incoming.channel_id, incoming.thread_ts)
-    place = Place(incoming.channel_id, incoming.user_id, incoming.user_team_id, incoming.thread_ts)
-    asker = person(bot, incoming.user_id, incoming.user_team_id)
+    place = incoming.place
+    asker = sender(bot, incoming)
     hold(bot, job)
     deliver.deliver(bot, place, blocks.notice(words(asker.language).muted), Visibility.EPHEMERAL)
 
@@ -263,7 +263,7 @@ def sign(bot: Bot, job: Job, ahead: int) -> None:
     asked = heard(bot, job.incoming)
     if asked is None or asked.shared or not (asked.addressed or asked.policy.unknown == "say"):
         return
-    asker = person(bot, job.incoming.user_id, job.incoming.user_team_id)
+    asker = sender(bot, job.incoming)
     text = blocks.queued_text(ahead, asker.language) if ahead else blocks.working_text(asker.language)
     if asked.visibility is not Visibility.EPHEMERAL:
         deliver.status(bot, asked.place, text)

@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from app import specialists
 from app.answer import answer
 from app.errors import NoIndexYet, NotFound, SlackError
 from app.events import Abstained, settled
 from app.messages import abstention
 from app.recheck import Answered, Found, Quotation, quotations, says_the_same
-from app.slack import deliver, rights, store_channels, store_corrections, store_recall
+from app.slack import deliver, rights, store_channels, store_corrections, store_recall, store_threads
 from app.slack.blocks import AnswerView, answer_message, disagrees, sources_of
 from app.slack.blocks_recall import CORRECTED, CorrectionView, correction_message, marked
 from app.slack.made import Ended, view_of
-from app.slack.records import Place, Visibility
+from app.slack.questions import specialist_of
+from app.slack.records import Place, Post, Visibility
 from app.slack.who import person
 from indexing import changelog, db, store
 from indexing.errors import IndexingError
@@ -193,21 +193,24 @@ def _place(due: Due, post: Watched) -> Place:
     return Place(channel_id=due.channel_id, user_id=post.user_id, user_team_id=due.team_id, thread_ts=due.thread_ts)
 
 
+def _posted(due: Due, post: Watched) -> Post:
+    where = (due.team_id, due.channel_id, post.ts, due.thread_ts)
+    return Post(*where, Visibility(post.visibility), post.user_id, post.first.id)
+
+
 def _ask_again(bot: Bot, due: Due, post: Watched, asker: Person, scope: Scope) -> Made | None:
     """Return the answer to the question of *post* as it is now; None when its specialist is not for these readers.
 
     Raises _NotNow when it could not be made, or from documents of before the change.
     """
     with bot.parts.catalog.reading() as session:
-        turns = store_corrections.turns_before(session, due, post)
+        turns = store_threads.turns_before(session, _posted(due, post))
         policy = store_channels.policy(session, due.team_id, due.channel_id)
-        name = post.first.specialist or specialists.DEFAULT_NAME
-        try:
-            specialist = specialists.specialist(session, rights.specialist_asker(bot, asker, scope), name)
-        except NotFound:
-            return None
-    if policy.sources:
-        specialist = replace(specialist, sources=policy.sources)
+    asked_one = replace(policy, specialist=post.first.specialist)
+    try:
+        specialist = specialist_of(bot, asked_one, rights.specialist_asker(bot, asker, scope))
+    except NotFound:
+        return None
     events = list(answer(post.first.question, scope, bot.parts, specialist=specialist, history=turns))
     ended = Ended()
     for event in events:
@@ -322,9 +325,5 @@ def _take_over(bot: Bot, due: Due) -> None:
 def _posted_already(bot: Bot, due: Due) -> str | None:
     """Return the ts of the correction that an earlier attempt posted, or None. Raises SlackError."""
     told = {"channel": due.channel_id, "ts": due.thread_ts, "include_all_metadata": True, "limit": 200}
-    for each in bot.slack.pages("conversations.replies", "messages", **told):
-        metadata = each.get("metadata") or {}
-        ours = each.get("user") == bot.workspace.bot_user_id and metadata.get("event_type") == CORRECTED
-        if ours and (metadata.get("event_payload") or {}).get("state") == due.state:
-            return str(each["ts"])
-    return None
+    messages = bot.slack.pages("conversations.replies", "messages", **told)
+    return deliver.marked_as(bot, messages, CORRECTED, "state", due.state)

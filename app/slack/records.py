@@ -61,6 +61,16 @@ class Incoming:
         asks = self.kind == "command" and not self.payload.get("word")
         return "answer" if asks or self.kind in {"direct", "mention", "message"} else "quick"
 
+    @property
+    def place(self) -> Place:
+        """Where it was done, for who did it."""
+        return Place(self.channel_id, self.user_id, self.user_team_id, self.thread_ts)
+
+    @property
+    def response_url(self) -> str:
+        """Slack's address for what only they see; "" where there is none."""
+        return str(self.payload.get("response_url") or "")
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -117,6 +127,11 @@ class Policy:
     sources: tuple[str, ...] = ()  # names; empty: all
     recall: bool = False  # post a correction when a quoted document changes
     editors: str = "admins"  # admins | members
+
+
+def language_of(locale: str) -> str:
+    """Return the language to speak with somebody whose Slack has this locale: fr for French ones, en for the rest."""
+    return "fr" if locale.lower().startswith("fr") else "en"
 
 
 @dataclass(frozen=True, slots=True)

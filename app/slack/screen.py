@@ -98,10 +98,4 @@ def left_behind(bot: Bot, job: Job, place: Place) -> str | None:
         found = bot.slack.call("conversations.replies", ts=place.thread_ts, **where)
     else:
         found = bot.slack.call("conversations.history", **where)
-    for each in found.get("messages") or ():
-        metadata = each.get("metadata") or {}
-        payload = metadata.get("event_payload") or {}
-        ours = each.get("user") == bot.workspace.bot_user_id and metadata.get("event_type") == ANSWERED
-        if ours and payload.get("question") == place.question_ts:
-            return str(each["ts"])
-    return None
+    return deliver.marked_as(bot, found.get("messages") or (), ANSWERED, "question", place.question_ts)

@@ -17,7 +17,7 @@ from app.errors import BadRequest, SlackError
 from app.slack import blocks_channel, deliver, modals, store_channels, store_files
 from app.slack.blocks_channel import KEPT, MOST_OPTIONS, Choices, chosen_of
 from app.slack.records import Place, Policy, Visibility
-from app.slack.who import person
+from app.slack.who import sender
 from app.slack.wording_channel import channel_words
 from app.specialists import DEFAULT_NAME, Asker
 from indexing import store
@@ -63,7 +63,7 @@ def settings(bot: Bot, job: Job) -> None:
 def save(bot: Bot, job: Job) -> None:
     """Store what the form says, tell the channel, and record who did it; or tell its sender why not."""
     incoming = job.incoming
-    who = person(bot, incoming.user_id, incoming.user_team_id)
+    who = sender(bot, incoming)
     w = channel_words(who.language)
     channel_id = str(incoming.payload.get("private_metadata") or "")
     place = Place(channel_id, incoming.user_id, incoming.user_team_id)

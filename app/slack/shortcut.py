@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from app.slack import blocks_channel, modals, store_inbox
 from app.slack.policy import is_question
 from app.slack.records import Incoming, Place
-from app.slack.who import person
+from app.slack.who import sender
 from app.slack.wording_channel import channel_words
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _metadata(incoming: Incoming, said: str) -> str:
         "channel": incoming.channel_id,
         "type": incoming.channel_type,
         "thread": incoming.thread_ts or incoming.ts,
-        "url": str(incoming.payload.get("response_url") or ""),
+        "url": incoming.response_url,
     }
     for most in (QUOTED_CHARS, QUOTED_CHARS // 4, 0):
         text = json.dumps(kept | {"said": said[:most]}, ensure_ascii=False)
@@ -63,7 +63,7 @@ def asked(bot: Bot, job: Job) -> None:
     channel_id, thread_ts = str(about.get("channel") or ""), str(about.get("thread") or "")
     url = str(about.get("url") or "")
     if not question:
-        who = person(bot, incoming.user_id, incoming.user_team_id)
+        who = sender(bot, incoming)
         place = Place(channel_id, incoming.user_id, incoming.user_team_id, thread_ts, url)
         modals.whisper(bot, place, blocks_channel.told(channel_words(who.language).about_empty))
         return

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, or_, select, update
 
 from app.events import Citation
-from app.generator import Turn
 from app.slack.records import Post, Visibility
 from app.slack.store_posts import record_post
 from app.slack.store_recall import CLAIMED, mine, wanted
@@ -21,7 +20,7 @@ from app.tables import AnswerRow
 from app.tables_slack import SlackPostRow, SlackTurnRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -159,23 +158,3 @@ def given(session: Session, answer_id: str) -> Given | None:
     """Return the answer, or None when it is not kept."""
     row = session.get(AnswerRow, answer_id)
     return None if row is None else _given(row)
-
-
-def turns_before(session: Session, due: Due, post: Watched) -> tuple[Turn, ...]:
-    """Return what was said in the thread before the question of *post*, oldest first."""
-    query = select(SlackTurnRow).where(
-        SlackTurnRow.team_id == due.team_id,
-        SlackTurnRow.channel_id == due.channel_id,
-        SlackTurnRow.thread_ts == due.thread_ts,
-        SlackTurnRow.ts < post.ts,
-    )
-    return tuple(
-        _before_last_question(Turn(row.role, row.text) for row in session.scalars(query.order_by(SlackTurnRow.ts)))
-    )
-
-
-def _before_last_question(turns: Iterator[Turn]) -> list[Turn]:
-    said = list(turns)
-    while said and said[-1].role != "user":
-        said.pop()
-    return said[:-1]

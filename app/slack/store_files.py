@@ -11,12 +11,12 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 
 from app import audit
-from app.tables_slack import SlackFilesRow, SlackToldRow
+from app.tables_slack import SlackFilesRow
 from indexing import changelog, grants, store
-from indexing.db import insert_missing, now
+from indexing.db import now
 from indexing.tables import Table
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from indexing.documents import SourceRecord
 
 FILES = Table.metadata.tables[SlackFilesRow.__tablename__]
-TOLD = Table.metadata.tables[SlackToldRow.__tablename__]
 
 #: No command or route gives a push source an option.
 OPTIONS = {"slack": "files"}
@@ -104,24 +103,3 @@ def _remove(session: Session, source_id: int, by: int | None) -> int:
     session.expire_all()
     audit.record(session, by, "source.remove", source_id)
     return gone
-
-
-# --- once per message -------------------------------------------------------------------------------------------
-
-_TOLD = "files:"
-
-
-def was_told(session: Session, job_id: int) -> bool:
-    """Return whether somebody was told already what became of the files of this job."""
-    return session.execute(select(TOLD.c.at).where(TOLD.c.what == f"{_TOLD}{job_id}")).one_or_none() is not None
-
-
-def told(session: Session, job_id: int) -> None:
-    """Remember that they were told."""
-    session.execute(insert_missing(session, TOLD).values(what=f"{_TOLD}{job_id}", at=now(session)))
-
-
-def forget_told(session: Session, before: datetime) -> int:
-    """Forget what was told before then, and return how much that was."""
-    old = (TOLD.c.what.startswith(_TOLD)) & (TOLD.c.at < before)
-    return len(session.execute(delete(TOLD).where(old).returning(TOLD.c.what)).all())

@@ -13,7 +13,7 @@ from sqlalchemy import delete, select, update
 
 from app.slack.records import Post, Visibility
 from app.tables import AnswerRow
-from app.tables_slack import SlackHelpRow, SlackPostRow, SlackWorkspaceRow
+from app.tables_slack import SlackHelpRow, SlackWorkspaceRow
 from indexing import store
 from indexing.tables import DocumentRow, SourceRow
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from app.history import AnswerRecord
-    from app.slack.records import Incoming
     from indexing.documents import SourceRecord
 
 #: What documents are called that hold a reviewed answer; the number is the row's.
@@ -61,29 +60,6 @@ class Help:
     def private(self) -> bool:
         """Whether nobody but the asker saw the question and the answer."""
         return not self.channel_id or self.channel_id.startswith("D")
-
-
-def seen_post(session: Session, incoming: Incoming, answer_id: str) -> Post | None:
-    """Return the post of this answer that is before the user who clicked in it; None for any other answer."""
-    ts = str(incoming.payload.get("message_ts") or incoming.ts)
-    return seen_at(session, incoming.team_id, incoming.channel_id, ts, (answer_id, incoming.user_id))
-
-
-def seen_at(session: Session, team_id: str, channel_id: str, ts: str, what: tuple[str, str]) -> Post | None:
-    """Return the post of the answer at that place that the user sees, given as (answer id, user id); or None.
-
-    What only one person sees has no lasting ``ts``: it is found by that person.
-    """
-    answer_id, user_id = what
-    p = SlackPostRow
-    here = select(p).where(p.team_id == team_id, p.channel_id == channel_id, p.answer_id == answer_id)
-    hidden = p.visibility == Visibility.EPHEMERAL
-    seen = ((p.ts == ts) & ~hidden) | (hidden & (p.user_id == user_id))
-    row = session.scalars(here.where(seen).order_by(p.id).limit(1)).one_or_none()
-    if row is None:
-        return None
-    visibility = Visibility(row.visibility)
-    return Post(row.team_id, row.channel_id, row.ts, row.thread_ts, visibility, row.user_id, row.answer_id)
 
 
 def open_help(
@@ -129,9 +105,8 @@ def open_in_thread(session: Session, team_id: str, channel_id: str, thread_ts: s
 
 def propose(session: Session, help_id: int, reply: str, by: str, expires_at: datetime) -> bool:
     """Keep the reply for approval, and return whether that was possible: nobody else has replied meanwhile."""
-    free = SlackHelpRow.state.in_(("open", "refused", "expired"))
     values = {"state": "proposed", "reply": reply, "replied_by": by, "decided_by": None, "expires_at": expires_at}
-    return _changed(session, help_id, free, values)
+    return _changed(session, help_id, _IDLE, values)
 
 
 def decide(session: Session, help_id: int, by: str, state: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from app.auth import ROLES
+from app.slack.records import language_of
 from app.tables import SpecialistRow
 from app.tables_slack import SlackUserRow
 from indexing import grants
@@ -86,7 +87,7 @@ def _linked(session: Session, team_id: str, people: dict[int, PrincipalRecord]) 
     u = SlackUserRow
     full = (u.team_id == team_id, u.member.is_(True), u.deleted.is_(False), u.principal_id.is_not(None))
     found = [
-        Owner(user_id, principal_id, people[principal_id].display, "fr" if locale.lower().startswith("fr") else "en")
+        Owner(user_id, principal_id, people[principal_id].display, language_of(locale))
         for user_id, principal_id, locale in session.execute(select(u.user_id, u.principal_id, u.locale).where(*full))
         if principal_id in people
     ]

@@ -59,6 +59,19 @@ def last_post(session: Session, team_id: str, channel_id: str, user_id: str) -> 
     return _one(session, select(SlackPostRow).where(*where).order_by(SlackPostRow.id.desc()).limit(1))
 
 
+def seen_post(session: Session, team_id: str, place: tuple[str, str], answer_id: str, user_id: str) -> Post | None:
+    """Return the post of this answer that the user sees at *place* (channel and ts); None for any other answer.
+
+    What only one person sees has no lasting ``ts``: it is found by that person.
+    """
+    channel_id, ts = place
+    p = SlackPostRow
+    hidden = p.visibility == Visibility.EPHEMERAL
+    seen = ((p.ts == ts) & ~hidden) | (hidden & (p.user_id == user_id))
+    where = (p.team_id == team_id, p.channel_id == channel_id, p.answer_id == answer_id, seen)
+    return _one(session, select(p).where(*where).order_by(p.id).limit(1))
+
+
 def begun_for_others(session: Session, team_id: str, channel_id: str, job_id: int) -> frozenset[str]:
     """Return the ``ts`` of each message in the channel that another job than this one has begun or posted."""
     j, p = SlackJobRow, SlackPostRow

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from app.errors import SlackError
-from app.slack import store_weekly
+from app.slack import store_told, store_weekly
 from app.slack.aside import direct
 from app.slack.blocks_people import weekly_message
 from app.slack.store_owners import owners
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+#: What the digests' keys begin with.
+BEGINS = "weekly:"
 #: Monday, 09:00 UTC.
 WEEKDAY = 0
 HOUR = 9
@@ -40,18 +42,18 @@ def tell(bot: Bot, now: datetime | None = None) -> None:
     """Send the digests of the last week, those that nobody has sent yet; one with nothing to tell is not sent."""
     until = last_moment(now or utc_now())
     team_id = bot.workspace.team_id
-    begins = f"{store_weekly.BEGINS}{team_id}:{until:%G-W%V}"
+    begins = f"{BEGINS}{team_id}:{until:%G-W%V}"
     with bot.parts.catalog.reading() as session:
-        if store_weekly.was_told(session, begins):
+        if store_told.was_told(session, begins):
             return
         names = store_weekly.names(session)
     each = {name: f"{begins}:{name}" for name in names}
     for name, what in each.items():
         _tell_one(bot, name, what, until)
     with bot.parts.catalog.transaction() as session:
-        if all(store_weekly.was_told(session, what) for what in each.values()):
-            store_weekly.take(session, begins)  # from now on a look costs one row
-            store_weekly.forget_told(session, until - 10 * WEEK)
+        if all(store_told.was_told(session, what) for what in each.values()):
+            store_told.take(session, begins)  # from now on a look costs one row
+            store_told.forget(session, BEGINS, until - 10 * WEEK)
 
 
 def last_moment(now: datetime) -> datetime:
@@ -76,14 +78,14 @@ def grouped(questions: Sequence[tuple[str, str]]) -> list[tuple[str, int]]:
 def _tell_one(bot: Bot, specialist: str, what: str, until: datetime) -> None:
     team_id = bot.workspace.team_id
     with bot.parts.catalog.transaction() as session:
-        if not store_weekly.take(session, what):
+        if not store_told.take(session, what):
             return
         questions = grouped(store_weekly.unanswered(session, specialist, until - WEEK, until))
         told = owners(session, team_id, specialist)[:MOST_TOLD] if questions else []
     failures = sum(not _sent(bot, owner, specialist, questions) for owner in told)
     if told and failures == len(told):
         with bot.parts.catalog.transaction() as session:
-            store_weekly.give_back(session, what)
+            store_told.give_back(session, what)
 
 
 def _sent(bot: Bot, owner: Owner, specialist: str, questions: Sequence[tuple[str, int]]) -> bool:

@@ -13,7 +13,7 @@ import structlog
 from app.auth import ROLES
 from app.errors import SlackError
 from app.slack import store_people
-from app.slack.records import Person
+from app.slack.records import Person, language_of
 from app.slack.store_people import DOMAIN, Known, Profile
 from indexing.principals import principal_with_id
 from indexing.tables import utc_now
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from app.slack.bot import Bot
     from app.slack.client import Slack
-    from app.slack.records import Workspace
+    from app.slack.records import Incoming, Workspace
     from indexing.principals import PrincipalRecord
 
 log = structlog.get_logger(__name__)
@@ -55,6 +55,11 @@ def person(bot: Bot, user_id: str, user_team_id: str = "") -> Person:
     return _person(kept, linked, bot.workspace)
 
 
+def sender(bot: Bot, incoming: Incoming) -> Person:
+    """Return who did what came in."""
+    return person(bot, incoming.user_id, incoming.user_team_id)
+
+
 def _person(kept: Known, linked: PrincipalRecord | None, workspace: Workspace) -> Person:
     """Return the person of a kept user who is linked to that principal."""
     suspended = linked is not None and (linked.state != "active" or linked.kind != "user")
@@ -67,7 +72,7 @@ def _person(kept: Known, linked: PrincipalRecord | None, workspace: Workspace) -
         principal_id=linked.id if linked is not None and counts else None,
         outsider=not kept.member or kept.deleted or suspended,
         admin=linked is not None and counts and "operate" in ROLES[linked.role],
-        language="fr" if kept.locale.startswith("fr") else "en",
+        language=language_of(kept.locale),
     )
 
 

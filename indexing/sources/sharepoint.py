@@ -56,6 +56,8 @@ LOGIN = "https://login.microsoftonline.com"
 #: Most requests in one of $batch, by its documentation.
 _BATCH = 20
 _PAGE = 200
+#: Of a drive: what changed below its root, as Graph names it.
+_CHANGES = "root/delta"
 #: How often what is throttled is asked again, and for how many parts of one item's permissions.
 _ATTEMPTS = 4
 _PERMISSION_PARTS = 20
@@ -128,7 +130,7 @@ class SharePoint:
                 return self._graph.json(within(self._base, checkpoint))
             except Gone:
                 pass
-        return self._graph.json(f"{self._base}/drives/{self._drive()}/root/delta?$top={_PAGE}")
+        return self._graph.json(f"{self._base}/drives/{self._drive()}/{_CHANGES}?$top={_PAGE}")
 
     def _drive(self) -> str:
         """Return the id of the drive, looked up by what was given."""

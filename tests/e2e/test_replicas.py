@@ -69,7 +69,7 @@ class Replicas:
         return max(at_work, key=lambda number: (at_work[number], self.chance.random()))
 
     def at_work(self):
-        return {number: len(list(self.folder.glob(f"replica-{number}/work/*-run-*"))) for number in self.ids}
+        return {number: len(list((self.folder / f"replica-{number}" / "work").glob("*-run-*"))) for number in self.ids}
 
     def send(self, number, signal_number):
         os.kill(self.ids[number], signal_number)

@@ -15,7 +15,7 @@ from indexing.sources.sharepoint import _site, site_address
 from indexing.sources.sharepoint_access import Directory, readers_of
 from indexing.testing import FakeParsers, HashEmbedder, kinds_of, listed
 from tests.sources.loopback import Answer
-from tests.sources.sharepoint import SITE, error, group, library, link, user
+from tests.sources.sharepoint import CHANGES, SITE, error, group, library, link, user
 from tests.worlds import only, synchronised
 
 pytestmark = pytest.mark.network
@@ -312,7 +312,7 @@ def test_an_option_that_is_missing_is_named(world, missing):
 def test_a_busy_service_is_waited_for_as_it_asks(world, waits):
     graph, site, _, make = world
     graph.put("a.txt", b"a")
-    site.first[f"/v1.0/drives/{graph.drive}/root/delta"] = [
+    site.first[f"/v1.0/drives/{graph.drive}/{CHANGES}"] = [
         Answer(error(429, "tooManyRequests").body, 429, {"Retry-After": "11"})
     ]
 
@@ -339,12 +339,12 @@ def test_a_listing_that_goes_in_circles_or_breaks_off_is_no_listing(world):
     graph, site, _, make = world
     for number in range(8):
         graph.put(f"{number}.txt", b"x")
-    graph.next_link = f"{site.url}/v1.0/drives/{graph.drive}/root/delta"
+    graph.next_link = f"{site.url}/v1.0/drives/{graph.drive}/{CHANGES}"
     with pytest.raises(OutboundError, match="circles"):
         listed(make())
 
     graph.next_link = None
-    site.first[f"/v1.0/drives/{graph.drive}/root/delta"] = [Answer({"value": []})]
+    site.first[f"/v1.0/drives/{graph.drive}/{CHANGES}"] = [Answer({"value": []})]
     with pytest.raises(OutboundError, match="documented"):
         listed(make())
 
@@ -359,7 +359,7 @@ def test_a_listing_goes_on_from_a_checkpoint_or_begins_anew_where_that_is_forgot
     assert last.checkpoint is None
     with pytest.raises(OutboundRefused):
         list(make().pages("https://evil.example/v1.0/x"))
-    site.first[f"/v1.0/drives/{graph.drive}/root/delta"] = [error(410, "resyncRequired")]
+    site.first[f"/v1.0/drives/{graph.drive}/{CHANGES}"] = [error(410, "resyncRequired")]
     assert list(make().pages(first.checkpoint)) == [first, last]
 
 
@@ -380,7 +380,7 @@ def test_an_answer_in_an_odd_shape_ends_the_run_and_deletes_nothing(world, run, 
     graph.put("a.txt", b"a")
     assert run(make()).added == 1
     told = body | {"@odata.deltaLink": "x"} if isinstance(body, dict) else body
-    site.first[f"/v1.0/drives/{graph.drive}/root/delta"] = [Answer(told)]
+    site.first[f"/v1.0/drives/{graph.drive}/{CHANGES}"] = [Answer(told)]
 
     report = run(make())
 

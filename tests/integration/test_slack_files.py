@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from app import personal
 from app.answer import answer
 from app.metrics import Metrics
-from app.slack import files, store_files, store_inbox
+from app.slack import files, store_files, store_inbox, store_told
 from app.slack.bot import Bot
 from app.slack.client import Slack
 from app.slack.fetching import Elsewhere, address_of, fetched
@@ -455,6 +455,6 @@ def test_the_words_of_one_message_are_forgotten_after_a_day(slack):
     ann = slack.member("ann")
     job = dropped(slack, ann, ("offer.txt", SECRET))
     with slack.parts.catalog.transaction() as session:
-        assert store_files.forget_told(session, utc_now() - timedelta(minutes=1)) == 0
-        assert store_files.was_told(session, job.id)
-        assert store_files.forget_told(session, utc_now() + timedelta(minutes=1)) == 1
+        assert store_told.forget(session, files.TOLD, utc_now() - timedelta(minutes=1)) == 0
+        assert store_told.was_told(session, files.told_of(job.id))
+        assert store_told.forget(session, files.TOLD, utc_now() + timedelta(minutes=1)) == 1

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app import history
-from app.slack import store_weekly, weekly
+from app.slack import store_told, weekly
 from app.slack.records import Visibility
 from app.tables_slack import SlackToldRow
 from tests.slack_desk import desk, rows
@@ -105,7 +105,7 @@ def test_with_nothing_to_tell_nothing_is_sent_and_the_next_week_is_told(d, peopl
 def test_a_look_with_nothing_due_reads_one_row(d, people):
     weekly.tell(d.bot, MONDAY)
     with d.bot.parts.catalog.reading() as session:
-        assert store_weekly.was_told(session, f"weekly:{d.slack.team_id}:2026-W49")
+        assert store_told.was_told(session, f"weekly:{d.slack.team_id}:2026-W49")
     told = len(rows(d, SlackToldRow))
     weekly.tell(d.bot, MONDAY)
     assert len(rows(d, SlackToldRow)) == told

@@ -19,6 +19,7 @@ from tests.sources.place import Place
 SITE = "contoso.sharepoint.com,2C712604-1370-44E7-A1F5-426573FDA80A,2D2244C3-251A-49EA-93A8-39E1C3A060FE"
 DRIVE = "b!t18F8ybsHUq1z3LTz8xvZqP8zaSWjkFNhsME-Fepo75dTf9vQKfeRblBZjoSQrd7"
 PAGE = 5
+CHANGES = "root/delta"
 SECRET = "a client secret"
 
 
@@ -121,7 +122,7 @@ class Graph:
             return Answer({"id": self.drive, "driveType": "documentLibrary", "name": "Documents"})
         if path == f"/sites/{SITE}/drives":
             return Answer({"value": [{"id": "b!other", "name": "Other"}, {"id": self.drive, "name": "Documents"}]})
-        if path == f"/drives/{self.drive}/root/delta":
+        if path == f"/drives/{self.drive}/{CHANGES}":
             return self.listed(asked)
         if path == "/$batch":
             return self.batch(asked)
@@ -144,7 +145,7 @@ class Graph:
         entries = [{"id": "01NKDM7HN6Y2GOVW7725BZO354P", "name": "root", "root": {}, "folder": {"childCount": 1}}]
         entries += [self.entry(file, delta=True) for file in self.files.values() if not file.deleted]
         entries += self.delta
-        here = f"http://{asked.headers['host']}/v1.0/drives/{quote(self.drive)}/root/delta"
+        here = f"http://{asked.headers['host']}/v1.0/drives/{quote(self.drive)}/{CHANGES}"
         answer: dict[str, Any] = {"value": entries[first : first + PAGE]}
         if first + PAGE < len(entries):
             answer["@odata.nextLink"] = self.next_link or f"{here}?token={first + PAGE}"
