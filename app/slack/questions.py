@@ -226,8 +226,11 @@ def tell(bot: Bot, job: Job, asked: Asked, message: Message) -> None:
     hold(bot, job)
     visibility = Visibility.DIRECT if asked.visibility is Visibility.DIRECT else Visibility.EPHEMERAL
     place = replace(asked.place, question_ts="") if asked.shared else asked.place
-    deliver.deliver(bot, place, message, visibility)
-    if visibility is Visibility.EPHEMERAL and not asked.shared:
+    if visibility is Visibility.DIRECT:
+        deliver.deliver(bot, place, message, visibility)
+        return
+    deliver.replace(bot, place, "", message, visibility)  # of the sign that a command got, where there is one
+    if not asked.shared:
         deliver.status(bot, place, "")
 
 

@@ -155,6 +155,15 @@ def test_the_channels_sources_are_all_that_is_searched(place):
     assert ANSWER not in said(reply)
 
 
+def test_who_gets_no_answer_to_a_command_reads_that_in_place_of_the_sign(place):
+    guest = place.member("guest", linked=False, restricted=True)
+    place.slack.join(guest, place.channel)
+
+    place.ask(guest, QUESTION)
+
+    assert len([each for each in place.slack.ephemerals(guest) if not each.deleted]) == 1
+
+
 def test_a_guest_is_told_privately_that_there_is_nothing_for_them(place):
     guest = place.member("guest", linked=False, restricted=True)
     place.slack.join(guest, place.channel)
