@@ -156,6 +156,9 @@ def answer_in(bot: Bot, job: Job, asked: Asked, asker: Person, scope: Scope) -> 
     """
     specialist = specialist_of(bot, asked.policy, specialist_asker(bot, asker, scope))
     asking = answer(asked.text, scope, bot.parts, specialist=specialist, history=history_of(bot, job.incoming, asked))
+    if job.incoming.kind == "mention":  # before the answer is seen: who reads it may go on at once
+        with bot.parts.catalog.transaction() as session:
+            store_threads.join(session, bot.workspace.team_id, asked.place.channel_id, asked.place.thread_ts)
     screen = Screen(bot, job, asked.place, asked.visibility, streams=not asked.shared)
     with closing(bot.metrics.watched(asking)) as events:
         made = shown(events, screen)
@@ -198,7 +201,7 @@ def history_of(bot: Bot, incoming: Incoming, asked: Asked) -> tuple[Turn, ...]:
 
 
 def keep(bot: Bot, job: Job, asked: Asked, asker: Person, made: Made, ts: str) -> None:
-    """Keep where the answer was posted, what was said, and that the bot is in the thread: all of it, or nothing.
+    """Keep where the answer was posted, and what was said: all of it, or nothing.
 
     What was said is kept as long as answers are: not at all where those are not.
     """
@@ -212,8 +215,6 @@ def keep(bot: Bot, job: Job, asked: Asked, asker: Person, made: Made, ts: str) -
         kept = store_posts.record_post(session, post)
         if kept and made.said:
             store_threads.keep(session, team_id, place.channel_id, place.thread_ts or ts, said, visibility)
-        if job.incoming.kind == "mention":
-            store_threads.join(session, team_id, place.channel_id, place.thread_ts)
 
 
 # --- what is no answer ----------------------------------------------------------------------------------------

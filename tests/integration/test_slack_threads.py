@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from app import personal, retention
 from app.tables_slack import SlackThreadRow, SlackTurnRow
+from app.testing import ScriptedGenerator
 from indexing import principals
 from indexing.tables import utc_now
 from tests.slack_bots import ABOUT_SECRET, QUESTION, said, town
@@ -42,6 +43,20 @@ def test_a_follow_up_in_a_joined_thread_is_answered_without_a_mention(place):
 
     assert len(place.replies(ts)) == 2
     assert asked_for(place)[0] == QUESTION
+
+
+def test_whoever_follows_up_while_the_answer_is_still_written_is_answered_too(settings, sqlite_url):
+    class Watched(ScriptedGenerator):
+        def generate(self, request):
+            with here.bot.parts.catalog.reading() as session:
+                joined.append(session.scalar(select(SlackThreadRow.muted)))
+            return (yield from super().generate(request))
+
+    joined: list[bool | None] = []
+    with town(settings(), generator=Watched(("Every employee has 25 days of paid leave [1].",))) as here:
+        here.mention(here.bob, QUESTION)
+
+    assert joined == [False]
 
 
 def test_the_bot_does_not_talk_in_threads_that_it_has_not_joined(place):
