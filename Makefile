@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 DOCS ?= examples/handbook
 QUESTION ?=
 EXAMPLES ?=
+# One more than there are cores: while a test waits for a server or a clock, another one has its core.
+WORKERS = $$($(BIN)/python -c 'import os; print(os.cpu_count() + 1)')
 
 export HF_HUB_DISABLE_TELEMETRY = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -39,7 +41,7 @@ run: install ## Index DOCS (the example handbook), ask one question, then serve 
 	$(BIN)/metier quickstart $(DOCS) $(if $(QUESTION),--question "$(QUESTION)")
 
 test: $(VENV)/.dev ## Run all tests (EXAMPLES=10000 runs each property test with so many examples)
-	HF_HUB_OFFLINE=1 METIER_TEST_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	HF_HUB_OFFLINE=1 METIER_TEST_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev ## Lint, types and format
 	$(BIN)/ruff check

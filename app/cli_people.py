@@ -164,13 +164,12 @@ def show(source: SourceName, as_json: Json = False) -> None:
     from app.cli_show import print_json, table
     from app.places import source_named
     from indexing.grants import readers
-    from indexing.principals import principal_with_id
+    from indexing.principals import principals_with_ids
 
     with open_catalog_only() as catalog:
         record = source_named(catalog, source)
         with catalog.reading() as session:
-            found = [principal_with_id(session, each) for each in sorted(readers(session, record.id))]
-    listed = [each for each in found if each is not None]
+            listed = list(principals_with_ids(session, readers(session, record.id)).values())
     if as_json:
         print_json(listed)
         return
@@ -266,10 +265,12 @@ def list_keys(as_json: Json = False) -> None:
     """List the keys; their secrets are not kept."""
     from app import keys
     from app.cli_show import print_json, table
-    from indexing.principals import principal_with_id
+    from indexing.principals import principals_with_ids
 
     with open_catalog_only() as catalog, catalog.reading() as session:
-        found = [(each, principal_with_id(session, each.principal_id)) for each in keys.keys(session)]
+        listed = keys.keys(session)
+        owners = principals_with_ids(session, {each.principal_id for each in listed})
+    found = [(each, owners.get(each.principal_id)) for each in listed]
     if as_json:
         print_json([{"key": each, "principal": owner} for each, owner in found])
         return

@@ -41,13 +41,12 @@ def list_people(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     from app.cli_show import print_json, table
     from app.people import full_name
     from app.slack import store_people
-    from indexing.principals import principal_with_id
+    from indexing.principals import principals_with_ids
 
     with open_catalog_only() as catalog, catalog.reading() as session:
-        found = [
-            (each, None if each.principal_id is None else principal_with_id(session, each.principal_id))
-            for each in store_people.people(session)
-        ]
+        users = store_people.people(session)
+        linked_to = principals_with_ids(session, {each.principal_id for each in users if each.principal_id is not None})
+    found = [(each, linked_to.get(each.principal_id or 0)) for each in users]
     if as_json:
         print_json([{"user": each, "principal": linked} for each, linked in found])
         return

@@ -48,7 +48,7 @@ _NOT_WORDS = re.compile(
     re.IGNORECASE,
 )
 _PLAIN_WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+(?:['’-][^\W_]+)*")
-_NAME = re.compile(r"[A-ZÀ-Ý][^\W_]+(?:['’-][^\W_]+)*(?: [A-ZÀ-Ý][^\W_]+(?:['’-][^\W_]+)*)*")
+_NAME = re.compile(r"(?<![^\W_])[A-ZÀ-Ý][^\W_]+(?:['’-][^\W_]+)*(?: [A-ZÀ-Ý][^\W_]+(?:['’-][^\W_]+)*)*")
 #: Prepositions that take one another's place: what "in Leeds" says, "in Lyon" must not say beside it.
 _SAME_PLACE = (frozenset({"in", "at"}), frozenset({"à", "a", "au", "aux", "en", "dans", "chez"}))
 _PREPOSITION_WORDS = "in at for with without from on to after before during a au aux en dans chez pour avec sans"

@@ -15,7 +15,6 @@ import structlog
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
 
-
 _CHATTY = (
     "alembic",
     "faiss",
@@ -29,6 +28,17 @@ _CHATTY = (
 )
 
 
+_SHARED: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    # A plain trace: the pretty one prints local variables, and those hold documents and questions.
+    structlog.processors.format_exc_info,
+]
+#: One list for the life of the process: loggers keep the list that they met first, also when logs are configured anew.
+_PROCESSORS: list[Processor] = [*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
+
+
 def _of_a_library(_logger: object, _method: str, line: EventDict) -> EventDict:
     """Give a library's line the key that all lines have."""
     line.setdefault("action", "library")
@@ -37,19 +47,12 @@ def _of_a_library(_logger: object, _method: str, line: EventDict) -> EventDict:
 
 def configure(level: str) -> None:
     """Send log lines of at least *level* to standard error."""
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        # A plain trace: the pretty one prints local variables, and those hold documents and questions.
-        structlog.processors.format_exc_info,
-    ]
     if sys.stderr.isatty():
         renderer: Processor = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     else:
         renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -57,7 +60,7 @@ def configure(level: str) -> None:
     to_stderr = logging.StreamHandler(sys.stderr)
     to_stderr.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, _of_a_library],
+            foreign_pre_chain=[*_SHARED, _of_a_library],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )

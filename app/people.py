@@ -132,8 +132,7 @@ def counting(session: Session, who: PrincipalRecord, acl_id: int) -> tuple[str, 
 def _entries(session: Session, who: PrincipalRecord, acl_id: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names on a list, and those of them that count for *who*."""
     counting = principals.counting(session, who.id)
-    listed = [principals.principal_with_id(session, each) for each in sorted(grants.on_list(session, acl_id))]
-    entries = [each for each in listed if each is not None]
+    entries = principals.principals_with_ids(session, grants.on_list(session, acl_id)).values()
     return tuple(each.name for each in entries), tuple(each.name for each in entries if each.id in counting)
 
 

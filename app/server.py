@@ -43,6 +43,7 @@ from app.slack.handle import handle, sign
 from app.slack.running import Running
 from app.stream import answer_threads
 from app.version import version
+from app.wiring import warm
 from indexing.errors import IndexingError
 
 if TYPE_CHECKING:
@@ -159,10 +160,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _warm(parts: Parts, warmed: threading.Event) -> None:
-    """Load the models and open the index, so that the first question does not wait for them."""
+    """Load what the first question would otherwise wait for."""
     try:
-        parts.embedder.embed_questions(["warm-up"])
-        parts.index.refresh()
+        warm(parts)
         warmed.set()
         log.info("Ready to answer.", action="ready")
     except IndexingError as exc:

@@ -153,5 +153,5 @@ def _listed(session: Session, row: SpecialistRow, which: Which) -> frozenset[int
 
 def _names(session: Session, principal_ids: Collection[int]) -> tuple[str, ...]:
     """Return the names, as they can be given back: issuer|name for one of an identity provider."""
-    found = (principals.principal_with_id(session, each) for each in principal_ids)
-    return tuple(sorted(people.full_name(each) for each in found if each is not None))
+    found = principals.principals_with_ids(session, principal_ids).values()
+    return tuple(sorted(people.full_name(each) for each in found))

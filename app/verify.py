@@ -39,10 +39,12 @@ UNIT_CHARS = 2000  # of one sentence; the reader's longest quote has 1,200
 _AHEAD, _BEHIND = 8, 48
 _LONGEST_MARKERS = 128  # characters, generously
 _MARKER = re.compile(r"[ \t]*\[(\d{1,9})\]")
-#: A full stop with its closing signs, its markers, and white space.
+#: A full stop with its closing signs, its markers, and white space; or a quotation with its markers, before the next
+#: quotation: a row of a table, or a line of a list, that is quoted has no full stop.
 _STOP = re.compile(
     r"(?P<stop>[.!?…]++(?:[”\"’')\]*_]|[ \u00a0\u202f]?»)*+)(?P<rest>(?:[ \t]{0,4}\[\d{1,9}\]){0,5}[ \t]+)"
     r"|(?P<cjk>[。！？]++[」』”）]*+)(?:[ \t]{0,4}\[\d{1,9}\]){0,5}[ \t]*"
+    r"|(?P<quoted>[”»])(?:[ \t]{0,4}\[\d{1,9}\]){1,5}[ \t]+(?=[“«])"
 )
 _MARKERS_ONLY = re.compile(r"(?:[ \t]{0,4}\[\d{1,9}\]){0,5}[ \t]{0,4}(?:\[\d{0,9})?\Z")
 _LIST_LINE = re.compile(r"\s*(?:[-*•‣▪●–—]|\d{1,3}[.)])\s")
@@ -215,6 +217,7 @@ def sentence_end(line: str, begin: int, *, complete: bool) -> tuple[int, int]:
         around = f"{before} {following[:_AHEAD]}"
         if (
             match["cjk"]
+            or match["quoted"]
             or (match["rest"] or "").strip()
             or any(start == len(before) + 1 for start, _ in sentence_spans(around))
         ):

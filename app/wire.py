@@ -2,13 +2,15 @@
 
 A reply is made from a record of ``indexing.documents`` or ``app.events`` by attribute, so there is no third set of
 names: a field here is called as in the record.
+
+Requests have strict flags and numbers: {"force": 0.0} and {"top_k": "5"} are mistakes of the caller's.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
 from app.settings import QUESTION_CHARS_MOST
 
@@ -97,7 +99,9 @@ class AskIn(Wire):
         None, description="Name of the specialist that answers; `metier`, which reads every source, when absent."
     )
     history: tuple[TurnIn, ...] = Field((), max_length=TURNS_MOST, description="Earlier messages, oldest first.")
-    stream: bool = Field(False, description="Answer with server-sent events, as does `Accept: text/event-stream`.")
+    stream: StrictBool = Field(
+        False, description="Answer with server-sent events, as does `Accept: text/event-stream`."
+    )
 
 
 class SearchIn(Wire):
@@ -106,7 +110,7 @@ class SearchIn(Wire):
     model_config = example(question="paid leave", top_k=5)
 
     question: Words
-    top_k: int | None = Field(None, ge=1, le=50, description="Most passages; METIER_TOP_K when absent.")
+    top_k: StrictInt | None = Field(None, ge=1, le=50, description="Most passages; METIER_TOP_K when absent.")
     sources: tuple[Name, ...] = Field((), max_length=100, description="Names of sources to search; all when empty.")
 
 
@@ -216,7 +220,7 @@ class FeedbackIn(Wire):
     model_config = example(answer_id="0c8f2f0e-3f0a-4f0e-9a53-8f5f0d2f7f7b", helpful=False, reason="outdated")
 
     answer_id: Annotated[Text, Field(max_length=64)]
-    helpful: bool
+    helpful: StrictBool
     reason: Annotated[Text, Field(max_length=64)] | None = None
     comment: Annotated[Text, Field(max_length=4000)] | None = None
 

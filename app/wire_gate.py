@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool, StrictFloat
 
 from app.specialists_golden import QUESTIONS_MOST
 from app.wire import Text, Wire, example
@@ -35,7 +35,7 @@ class GoldenQuestionIn(Wire):
     question: _Line
     documents: tuple[_Line, ...] = Field((), max_length=50, description="Uris, or source:uri; all of them are needed.")
     answers: tuple[_Line, ...] = Field((), max_length=50, description="Acceptable short answers.")
-    answerable: bool = Field(True, description="false: the right reply is that the documents do not say.")
+    answerable: StrictBool = Field(True, description="false: the right reply is that the documents do not say.")
     language: Annotated[Text, Field(max_length=8)] | None = Field(None, description="Found out when absent.")
 
 
@@ -45,8 +45,8 @@ class GoldenIn(Wire):
     model_config = example(questions=[_QUESTION], tolerance=0.02, floors={"ndcg": 0.8})
 
     questions: tuple[GoldenQuestionIn, ...] = Field(min_length=1, max_length=QUESTIONS_MOST)
-    tolerance: float = Field(0.02, ge=0, le=1, description="Loss of a measure that is not minded.")
-    floors: dict[_Line, Annotated[float, Field(ge=0, le=1_000_000)]] = Field(
+    tolerance: StrictFloat = Field(0.02, ge=0, le=1, description="Loss of a measure that is not minded.")
+    floors: dict[_Line, Annotated[StrictFloat, Field(ge=0, le=1_000_000)]] = Field(
         default_factory=dict, max_length=50, description="What figures must reach, by name; see docs/evaluation.md."
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from app.wire import Wire, example
 
@@ -30,7 +30,7 @@ class KeyIn(Wire):
         ("ask", "read"), max_length=10, description="At most these; what the role allows still decides."
     )
     label: str = Field("", max_length=100, description="What it is for.")
-    expires_days: int = Field(90, ge=1, le=3650)
+    expires_days: StrictInt = Field(90, ge=1, le=3650)
 
 
 class KeyOut(Wire):

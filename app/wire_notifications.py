@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from app.wire import Text, Wire, example
 from indexing.targets import NewTarget
@@ -45,7 +45,9 @@ class NotificationIn(Wire):
         "permissions_old",
         "schedule_late",
     )
-    digest_minutes: Annotated[int, Field(ge=1, le=10_080)] = Field(15, description="At most one message in this time.")
+    digest_minutes: Annotated[StrictInt, Field(ge=1, le=10_080)] = Field(
+        15, description="At most one message in this time."
+    )
     secret: Annotated[Text, Field(max_length=64)] | None = Field(
         None, description="The name of the secret that signs, or of the user's password; never the secret itself."
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from app.wire import TURN_CHARS, Text
 
@@ -49,7 +49,7 @@ class Message(Lenient):
 class StreamOptions(Lenient):
     """What a stream shall hold besides the answer."""
 
-    include_usage: bool = False
+    include_usage: StrictBool = False
 
 
 class ChatIn(Lenient):
@@ -69,9 +69,9 @@ class ChatIn(Lenient):
 
     model: Annotated[Text, Field(max_length=255)]
     messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=500)]
-    stream: bool | None = False
+    stream: StrictBool | None = False
     stream_options: StreamOptions | None = None
-    n: int | None = Field(None, ge=1, le=128, description="Only 1 is possible.")
+    n: StrictInt | None = Field(None, ge=1, le=128, description="Only 1 is possible.")
 
 
 class Usage(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool, StrictInt
 
 from app.places import NewSource
 from app.wire import Name, Text, Wire, example
@@ -154,8 +154,8 @@ class SyncIn(Wire):
 
     model_config = example(confirm_deletions=False, force=False, when="now")
 
-    confirm_deletions: bool = Field(False, description="Delete documents even if implausibly many are gone.")
-    force: bool = Field(False, description="Serve what is read at once, without asking the gate.")
+    confirm_deletions: StrictBool = Field(False, description="Delete documents even if implausibly many are gone.")
+    force: StrictBool = Field(False, description="Serve what is read at once, without asking the gate.")
     when: Literal["now", "after"] = Field(
         "now", description="While a run goes on: now is refused (409), after begins one more when it has ended."
     )
@@ -325,13 +325,13 @@ class ScheduleIn(Wire):
 
     cron: Annotated[Text, Field(max_length=100)] = Field(description="Five fields, as cron reads them.")
     timezone: Annotated[Text, Field(max_length=64)] = Field("UTC", description="IANA name of the time zone.")
-    jitter_minutes: Annotated[int, Field(ge=0, le=1440)] = Field(
+    jitter_minutes: Annotated[StrictInt, Field(ge=0, le=1440)] = Field(
         0, description="Begin so many minutes later at most, each source at its own share of it."
     )
     quiet: Annotated[Text, Field(max_length=11)] = Field(
         "", description='Hours in which nothing begins, such as "08:00-18:00"; a run is put off until they end.'
     )
-    paused: bool = Field(False, description="Keep the schedule, and begin nothing.")
+    paused: StrictBool = Field(False, description="Keep the schedule, and begin nothing.")
 
 
 class ScheduleOut(Wire):

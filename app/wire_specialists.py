@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictFloat, StrictInt
 
 from app.wire import NAME_CHARS, Name, Text, Wire, example
 
@@ -23,8 +23,8 @@ class SpecialistVersionIn(Wire):
     sources: tuple[Name, ...] = Field((), max_length=100, description="Names of sources; all when empty.")
     instructions: Annotated[Text, Field(max_length=8000)] = ""
     generator: Annotated[Text, Field(max_length=255)] | None = None
-    top_k: int | None = Field(None, ge=1, le=50)
-    threshold: float | None = Field(None, ge=0, le=1, description="Least confidence for an answer.")
+    top_k: StrictInt | None = Field(None, ge=1, le=50)
+    threshold: StrictFloat | None = Field(None, ge=0, le=1, description="Least confidence for an answer.")
 
 
 class SpecialistIn(SpecialistVersionIn):

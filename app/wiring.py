@@ -45,6 +45,15 @@ def build(settings: AppSettings, **overrides: Any) -> Parts:
     )
 
 
+def warm(parts: Parts) -> None:
+    """Load the packaged models and open the index. Raises IndexingError, as the first question would."""
+    from app.reading import Text
+
+    parts.embedder.embed_questions(["warm-up"])
+    parts.reads.read("warm-up", [Text("warm-up")])
+    parts.index.refresh()
+
+
 def close(parts: Parts) -> None:
     """Stop what *parts* has started (parsers, generator) and close the catalog."""
     for part in (parts.parsers, parts.generator, parts.catalog):

@@ -6,7 +6,9 @@ Public addresses on the web's usual ports are allowed, nothing else is, unless M
 * a host name (``intranet.example``) allows the private addresses that this name has (not loopback, not link-local:
   those hold this machine's own services and a cloud's keys, and need a network entry);
 * a port behind either (``10.0.0.5:9000``, ``[fd00::5]:9000``, ``wiki.example:9000``) allows that port instead of the
-  usual ones.
+  usual ones;
+* a place (``gs://bucket/folder``) allows a library of fsspec to read it and what is below it. The library connects by
+  itself, so no other rule holds for it.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ _URL_CHARACTERS = 4096
 #: Blanks of every kind, control characters and the backslash: programs disagree on where the host ends.
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\\\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
+#: What a library of fsspec reads: its protocol, where, and the path there.
+PLACE = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#\s\\]+)(/[^?#\\]*)?", re.IGNORECASE)
 _ENTRY = re.compile(r"(?:\[(?P<six>[^\[\]]+)\]|(?P<plain>[^\[\]:]+))(?::(?P<port>\d{1,5}))?")
 #: Addresses that the ``is_global`` of some Python version lets through, and those that carry another address inside.
 _NEVER_PUBLIC = tuple(
@@ -65,13 +69,19 @@ class Allowed:
     networks: tuple[tuple[Network, int | None], ...] = ()
     hosts: tuple[tuple[str, int | None], ...] = ()
     ports: frozenset[int] = PORTS  # for whatever names no port of its own
+    places: tuple[str, ...] = ()  # without a slash at the end
 
 
 def parse_allowed(entries: Iterable[str]) -> Allowed:
-    """Return *entries* parsed. Raises ValueError that names an entry which is no network, address or host name."""
+    """Return *entries* parsed. Raises ValueError that names one which is no network, address, host name or place."""
     networks: list[tuple[Network, int | None]] = []
     hosts: list[tuple[str, int | None]] = []
+    places: list[str] = []
     for entry in entries:
+        match = PLACE.fullmatch(entry.strip())
+        if match and match[1].lower() not in ("http", "https"):
+            places.append(f"{match[1].lower()}://{match[2]}{match[3] or ''}".rstrip("/"))
+            continue
         text = entry.strip().lower()
         if (network := _network(text)) is not None:  # an IPv6 network may stand without brackets, but without a port
             networks.append((network, None))
@@ -79,14 +89,19 @@ def parse_allowed(entries: Iterable[str]) -> Allowed:
         match = _ENTRY.fullmatch(text)
         port = int(match["port"]) if match and match["port"] else None
         if match is None or (port is not None and not 0 < port < 65536):
-            raise ValueError(f"{entry!r} is no network, address or host name")
+            raise ValueError(f"{entry!r} is no network, address, host name or place")
         if (network := _network(match["six"] or match["plain"])) is not None:
             networks.append((network, port))
         elif match["plain"] and is_name(match["plain"]):
             hosts.append((match["plain"].rstrip("."), port))
         else:
-            raise ValueError(f"{entry!r} is no network, address or host name")
-    return Allowed(tuple(networks), tuple(hosts))
+            raise ValueError(f"{entry!r} is no network, address, host name or place")
+    return Allowed(tuple(networks), tuple(hosts), places=tuple(places))
+
+
+def may_read_place(location: str, allowed: Allowed) -> bool:
+    """Return whether *location* (``gs://bucket/folder``) is a place that is listed, or below one."""
+    return any(f"{location}/".startswith(f"{place}/") for place in allowed.places)
 
 
 def _network(text: str) -> Network | None:

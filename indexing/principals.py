@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, func, insert, select, update
 
 from indexing import changelog
-from indexing.db import insert_missing
+from indexing.db import among, insert_missing
 from indexing.errors import CatalogError
 from indexing.tables import EVERYONE, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import CTE, BindParameter
     from sqlalchemy.orm import Session
 
@@ -113,6 +115,13 @@ def principal_with_id(session: Session, principal_id: int) -> PrincipalRecord | 
     """Return the principal, or None."""
     row = session.execute(select(*_COLUMNS).where(PRINCIPAL.c.id == principal_id)).one_or_none()
     return None if row is None else PrincipalRecord(*row)
+
+
+def principals_with_ids(session: Session, ids: Collection[int]) -> dict[int, PrincipalRecord]:
+    """Return those of the principals that are there by id, the lowest first."""
+    query = select(*_COLUMNS).where(among(session, PRINCIPAL.c.id, ids))
+    rows = session.execute(query.order_by(PRINCIPAL.c.id))
+    return {row.id: PrincipalRecord(*row) for row in rows}
 
 
 def set_state(session: Session, principal_id: int, state: str) -> None:

@@ -71,7 +71,7 @@ class IndexingSettings(BaseSettings):
     ocr_languages: str = Field("eng+fra", description="Languages given to tesseract for scans.")
     max_file_mb: PositiveInt = Field(200, description="Larger files become a failure row.")
     outbound_allow: tuple[str, ...] = Field(
-        (), description='Networks and hosts besides public ones that web sources may reach: ["10.0.0.0/8"].'
+        (), description='Networks, hosts and places besides public ones that sources may reach: ["10.0.0.0/8"].'
     )
     shrink_limit: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="A listing that lost more than this share of a source's documents deletes nothing."

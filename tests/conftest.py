@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Any
 
 import hypothesis
 import pytest
@@ -12,6 +11,7 @@ import pytest_socket
 import structlog
 from sqlalchemy import make_url
 
+from app.logs import configure as configure_logs
 from app.settings import AppSettings
 from indexing import db
 from indexing.settings import ENV_PREFIX, NOT_SETTINGS
@@ -22,6 +22,8 @@ DATABASES = ["sqlite", "postgresql"]
 if examples := os.environ.get("METIER_TEST_EXAMPLES"):  # the long version: make test EXAMPLES=10000
     hypothesis.settings.register_profile("long", max_examples=int(examples), deadline=None)
     hypothesis.settings.load_profile("long")
+else:
+    hypothesis.settings.load_profile("ci")  # the same draws in each run: a change fails for what it did
 
 
 @pytest.fixture(autouse=True)
@@ -43,16 +45,11 @@ def no_network(request):
 
 
 @pytest.fixture
-def log_lines(caplog):
-    """Return a function for the lines logged so far, as dictionaries; a test before may have configured the logs."""
+def log_lines():
+    """Return a function for the lines of every level logged so far, as dictionaries."""
+    configure_logs("error")  # else the list that is captured is dropped by the first command that does so
     with structlog.testing.capture_logs() as captured:
-
-        def lines():
-            found: list[dict[str, Any]] = [dict(line) for line in captured]
-            found += [dict(record.msg) for record in caplog.records if isinstance(record.msg, dict)]
-            return [line | {"level": line.get("level", line.get("log_level"))} for line in found]
-
-        yield lines
+        yield lambda: [dict(line) | {"level": line.get("level", line["log_level"])} for line in captured]
 
 
 @pytest.fixture

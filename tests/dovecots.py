@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.sshd import with_children
+from tests.daemons import free_port, program, with_children
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,17 +84,6 @@ namespace inbox {{
 """
 
 
-def program() -> str | None:
-    """Return the path of the server; None when it is not installed, or cannot be run."""
-    found = shutil.which("dovecot", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    return found if os.getuid() == 0 else None
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
 def _runs(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -107,7 +96,7 @@ class Dovecot:
 
     def __init__(self, folder: Path, tls: bool) -> None:
         self.folder = folder
-        self.port, self.tls_port = _free_port(), _free_port()
+        self.port, self.tls_port = free_port(), free_port()
         for name in ("mail", "state", "run"):
             (folder / name).mkdir()
         shutil.chown(folder / "mail", "nobody", "nogroup")
@@ -142,7 +131,7 @@ class Dovecot:
         return self._client
 
     def begin(self):
-        found = program()
+        found = program("dovecot")
         assert found
         self._process = subprocess.Popen(
             [found, "-F", "-c", str(self.folder / "dovecot.conf")], stderr=subprocess.DEVNULL
@@ -191,7 +180,7 @@ class Dovecot:
 @contextlib.contextmanager
 def dovecot(tls: bool = False) -> Iterator[Dovecot]:
     """Yield the server, running; skip the test where it is not installed."""
-    if program() is None:
+    if program("dovecot", as_root=True) is None:
         pytest.skip("Dovecot is not installed, or this is not root (Debian: apt-get install dovecot-imapd)")
     with tempfile.TemporaryDirectory(prefix="dovecot") as name:
         Path(name).chmod(0o755)  # it reads mail as another user

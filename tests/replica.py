@@ -17,6 +17,7 @@ import threading
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import indexing.tables
 from app import scheduling
@@ -25,7 +26,11 @@ from app.settings import AppSettings
 from app.testing import ScriptedGenerator, WordReader
 from app.wiring import build
 from indexing import db, runs, schedules
+from indexing.errors import CatalogUnavailable
 from indexing.testing import FakeParsers, HashEmbedder
+
+if TYPE_CHECKING:
+    from app.parts import Parts
 
 
 class SlowParsers(FakeParsers):
@@ -66,8 +71,20 @@ def replica(database_url: str, folder: Path, number: int) -> None:
         "reads": WordReader(),
         "generator": ScriptedGenerator(),
     }
-    parts = build(settings, **fakes)
+    parts = begun(settings, fakes)
     scheduling.keep_schedules(parts.catalog, Synchronizations(parts), threading.Event())
+
+
+def begun(settings: AppSettings, fakes: dict[str, Any]) -> Parts:
+    """Return the parts of a server; one that PostgreSQL turned away is begun anew, as by whoever runs servers.
+
+    It does so when the process is stopped, while it opens the catalog, for longer than an idle transaction may last.
+    """
+    while True:
+        try:
+            return build(settings, **fakes)
+        except CatalogUnavailable:
+            time.sleep(0.1)
 
 
 def main(database_url: str, folder: str, lease_s: str) -> None:

@@ -175,7 +175,7 @@ def said(message: Any) -> str:
 @contextlib.contextmanager
 def town(settings: Any, *, outsiders: str = "nothing", **overrides: Any) -> Iterator[Town]:
     """Yield a workspace with Ann and Bob in a public channel, and the documents that they ask about."""
-    with FakeSlack() as slack, face(settings, **overrides) as found:
+    with FakeSlack(trigger_s=60) as slack, face(settings, **overrides) as found:
         workspace = Workspace(
             slack.team_id, "Corp", slack.app_id, slack.bot_user_id, slack.api_url, "socket", "slack-bot", "slack-app",
             None, (), outsiders,

@@ -170,7 +170,7 @@ def cited(desk: Desk, name: str, question: str) -> tuple[Citation, ...]:
 @contextlib.contextmanager
 def desk(settings: Any, **overrides: Any) -> Iterator[Desk]:
     """Run the program and a workspace with the bot in it."""
-    with FakeSlack(ack_within_s=0.01) as slack, face(settings, **overrides) as made:
+    with FakeSlack(ack_within_s=0.01, trigger_s=60) as slack, face(settings, **overrides) as made:
         workspace = Workspace(
             team_id=slack.team_id,
             name="Example",

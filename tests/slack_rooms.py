@@ -86,7 +86,7 @@ def text_of(view: Any) -> str:
 @contextlib.contextmanager
 def room(settings: Any, **overrides: Any) -> Iterator[Room]:
     """Run a fake workspace beside the program's parts, which may reach it."""
-    with FakeSlack() as slack:
+    with FakeSlack(trigger_s=60) as slack:
         allowed = slack.api_url.split("/")[2]
         parts = fake_parts(settings(outbound_allow=(allowed,), **overrides))
         where = workspace(api_url=slack.api_url, team_id=slack.team_id, bot_user_id=slack.bot_user_id)

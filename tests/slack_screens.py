@@ -29,10 +29,24 @@ from app.slack.blocks import (
     working_text,
 )
 from app.slack.blocks_channel import Choices, Taken, ask_about_view, changed_message, files_message, settings_view
-from app.slack.blocks_people import asked_message, bot_said, feedback_form, reply_form, weekly_message
+from app.slack.blocks_parts import link
+from app.slack.blocks_people import (
+    approved_message,
+    asked_message,
+    bot_said,
+    expired_message,
+    feedback_form,
+    offer_message,
+    proposed_message,
+    published_message,
+    reply_form,
+    weekly_message,
+)
 from app.slack.blocks_recall import CorrectionView, correction_message
+from app.slack.digests import digest_message
 from app.slack.records import Message, Policy, Visibility
 from app.slack.wording_people import people_words
+from indexing import targets
 from indexing.documents import Passage
 
 if TYPE_CHECKING:
@@ -82,6 +96,9 @@ REFUSAL = AnswerView(
     confidence=0.12,
     now=NOW,
 )
+REPLY = "Two days for each full month, so 24 after a year."
+TARGET = targets.Target(1, targets.NewTarget("slack", "C0123456789"), 0, None, None, 1)
+HELD = targets.Notice("run_held", "new", "run_held:3", 3, "handbook", 41, 1, {}, NOW, NOW)
 
 
 class Screen(NamedTuple):
@@ -151,14 +168,26 @@ def _of_corrections(channel: Any) -> list[Screen]:
 def _of_people() -> list[Screen]:
     w = people_words("en")
     question = "How many days of leave do I have in my first year?"
+    ends = w.reviewed.format(name="Bob Roy", on="2026-03-10", until="2026-06-08")
+    document = w.answer_source.format(link=link(question, PUBLIC, 91, 0, 140))
     said = bot_said(w, ANSWER.text)
     return [
         Screen("What is wrong with an answer", "After a thumb down: a form.", feedback_form(w, ID)),
         Screen("Somebody asks a human", "To an owner of the specialist, in a direct message.",
                asked_message(w, "hr", question, said, 7)),
         Screen("An owner replies", "A form; the reply is published once it is approved.", reply_form(w, question, "7")),
+        Screen("An owner replied in the thread", "To that owner alone.", offer_message(w, "7:1773133200.000100")),
+        Screen("A reply waits for approval", "To the other owners; here of a question that only the asker saw.",
+               proposed_message(w, w.proposed.format(name="Ann Lee"), question, REPLY, 7, private=True)),
+        Screen("A reply was published", "In place of the buttons, for who approved it.",
+               approved_message(w, w.approved_done.format(date="2026-06-08"), 7)),
+        Screen("The reviewed answer", "Where the question was asked, for those who saw the question.",
+               published_message(w.published.format(name="Ann Lee"), REPLY, ends, document)),
+        Screen("A reviewed answer has expired", "To the owners.", expired_message(w, question, 7)),
         Screen("Questions without an answer", "Once a week, to the owners of a specialist.",
                weekly_message(w, "hr", [(question, 3)], 2)),
+        Screen("Trouble", "What `metier notify add slack` tells, in the channel that it names.",
+               digest_message(targets.Message("1", TARGET, (HELD,)), PUBLIC)),
     ]  # fmt: skip
 
 

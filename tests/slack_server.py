@@ -12,6 +12,7 @@ from pathlib import Path
 
 import uvicorn
 
+from app.logs import configure
 from app.server import create_app
 from app.settings import AppSettings
 from app.slack.running import Pace
@@ -32,6 +33,7 @@ class Announced(uvicorn.Server):
 def main(database: str, data_dir: str, lease_s: str) -> None:
     """Serve until killed."""
     settings = AppSettings.load(database_url=database, data_dir=Path(data_dir), port=0, log_level="error")
+    configure(settings.log_level)  # else lines go to standard output, where "ready" is awaited and nobody reads on
     parts = build(settings, embedder=HashEmbedder(), parsers=FakeParsers(), reads=WordReader())
     app = create_app(parts)
     app.state.slack.pace = Pace(lease=float(lease_s), silent=10, ping=2, look=0.5, periodic=2)

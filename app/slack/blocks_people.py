@@ -109,11 +109,21 @@ def bot_said(words: PeopleWording, answer: str) -> str:
     return f"{words.bot_said}\n{line(answer, SAID_CHARS)}"
 
 
-def proposed_message(words: PeopleWording, intro: str, question: str, reply: str, choices: Sequence[Block]) -> Message:
-    """Return the reply as it is shown for approval, with the buttons that decide."""
+def proposed_message(
+    words: PeopleWording, intro: str, question: str, reply: str, help_id: int, *, private: bool
+) -> Message:
+    """Return the reply as it is shown for approval, with the buttons that decide; *private*: also who may read it."""
+    choices = [button("approve:asker", words.publish_asker, f"{help_id}:asker")] if private else []
+    choices += [button("approve:all", words.publish_all, f"{help_id}:all")]
+    choices += [button("refuse", words.refuse, str(help_id), "danger")]
     blocks = [section(intro), section(f"*{words.question_label}*"), *quoted(question)[:2]]
     blocks += [section(f"*{words.reply_label}*"), *quoted(reply), actions(choices)]
     return Message(intro, blocks)
+
+
+def approved_message(words: PeopleWording, text: str, help_id: int) -> Message:
+    """Return what who approved a reply is told, with the way back."""
+    return Message(text, [section(text), actions([button("withdraw", words.withdraw, str(help_id))])])
 
 
 def published_message(intro: str, reply: str, ends: str, source: str) -> Message:

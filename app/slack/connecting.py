@@ -47,6 +47,8 @@ SCOPES = frozenset(
         "im:history",
         "im:read",
         "im:write",
+        "mpim:history",
+        "mpim:read",
         "reactions:write",
         "users:read",
         "users:read.email",

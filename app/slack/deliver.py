@@ -31,6 +31,8 @@ log = structlog.get_logger()
 NOTICE = "metier_notice"
 #: Ids of conversations between the bot and one person; a person's own id stands for theirs.
 _DIRECT = ("D", "U", "W")
+#: What Slack says of a message that cannot be changed, however often one tries.
+_GONE = ("message_not_found", "cant_update_message", "edit_window_closed")
 #: Put on the question where Slack shows no status.
 _MARK = "eyes"
 #: How long a finished answer waits for its turn, because it would have to be made again; and anything else.
@@ -108,10 +110,18 @@ def finish_begun(bot: Bot, place: Place, ts: str, message: Message, visibility: 
     if visibility is Visibility.EPHEMERAL:
         return _ephemeral(bot, place, message, replace=True)
     end_stream(bot, place, ts)
+    return replace_or_post(bot, place, ts, message, visibility)
+
+
+def replace_or_post(bot: Bot, place: Place, ts: str, message: Message, visibility: Visibility) -> str:
+    """Put *message* where the message *ts* is, or, when that can be changed no more, beside it; return its ts.
+
+    Somebody may have deleted it, or it is of an app that was installed before this one. Raises SlackError.
+    """
     try:
         replace(bot, place, ts, message, visibility)
     except SlackError as exc:
-        if exc.code != "message_not_found":
+        if exc.code not in _GONE:
             raise
         return deliver(bot, place, message, visibility)
     return ts

@@ -15,9 +15,9 @@ from app import audit, history
 from app.errors import SlackError
 from app.slack import deliver, reviewed, store_help, store_posts, who
 from app.slack.aside import direct, tell
-from app.slack.blocks_parts import button
 from app.slack.blocks_people import (
     DEFAULT_DAYS,
+    approved_message,
     asked_message,
     bot_said,
     filled_in,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from app.history import AnswerRecord
     from app.slack.bot import Bot
-    from app.slack.records import Incoming, Job, Person
+    from app.slack.records import Incoming, Job, Message, Person
     from app.slack.reviewed import Published
     from app.slack.store_help import Help
     from app.slack.store_owners import Owner
@@ -215,10 +215,8 @@ def _show_for_approval(bot: Bot, found: Help, writer: Person) -> None:
     for owner in others or [owner for owner in everybody if owner.user_id == found.replied_by]:
         words = people_words(owner.language)
         intro = words.proposed.format(name=_name_of(everybody, found.replied_by)) if others else _yours(words, found)
-        choices = [button("approve:asker", words.publish_asker, f"{found.id}:asker")] if asker_only else []
-        choices += [button("approve:all", words.publish_all, f"{found.id}:all")]
-        choices += [button("refuse", words.refuse, str(found.id), "danger")]
-        direct(bot, owner.user_id, proposed_message(words, intro, found.question, found.reply or "", choices))
+        question, reply = found.question, found.reply or ""
+        direct(bot, owner.user_id, proposed_message(words, intro, question, reply, found.id, private=asker_only))
     if others:
         text = people_words(writer.language).sent_to.format(names=_names(others))
         direct(bot, writer.user_id, plain(text))
@@ -258,7 +256,7 @@ def approve(bot: Bot, job: Job) -> None:
     reviewed.post(bot, now, done, _name_of(everybody, now.replied_by))
     with bot.parts.catalog.transaction() as session:
         store_help.published(session, found.id, done.source_id)
-    _settled(bot, job.incoming, _approved_text(words, now, done))
+    _settled(bot, job.incoming, approved_message(words, _approved_text(words, now, done), now.id))
 
 
 def _taken(session: Session, job: Job, found: Help, person: Person, state: str) -> bool:
@@ -294,13 +292,30 @@ def refuse(bot: Bot, job: Job) -> None:
     if writer is not None and writer.user_id != person.user_id:
         text = people_words(writer.language).refused.format(question=line(found.question))
         direct(bot, writer.user_id, plain(text))
-    _settled(bot, job.incoming, words.refused_done)
+    _settled(bot, job.incoming, plain(words.refused_done))
 
 
-def _settled(bot: Bot, incoming: Incoming, text: str) -> None:
-    """Put *text* in place of the message whose button was pressed, so that it is not pressed again."""
-    place = incoming.place
-    deliver.replace(bot, place, str(incoming.payload["message_ts"]), plain(text), Visibility.DIRECT)
+def withdraw(bot: Bot, job: Job) -> None:
+    """End a published reply now: one who looks after it says so. It is as if its time were over."""
+    found, person = _owned(bot, job.incoming, job.incoming.payload["action"].get("value"))
+    if found is None:
+        return
+    with bot.parts.catalog.transaction() as session:
+        first = store_help.withdraw(session, found.id, utc_now())
+        if first:
+            audit.record(session, person.principal_id, "help.withdraw", found.id)
+    reviewed.expire(bot.parts)
+    if first or job.attempts > 1:  # rather twice than not at all
+        reviewed.post_withdrawn(bot, found)
+    _settled(bot, job.incoming, plain(people_words(person.language).withdrawn))
+
+
+def _settled(bot: Bot, incoming: Incoming, message: Message) -> None:
+    """Put *message* in place of the one whose button was pressed, so that it is not pressed again.
+
+    A message that is gone is no reason to fail: what was decided would be told again with each attempt.
+    """
+    deliver.replace_or_post(bot, incoming.place, str(incoming.payload["message_ts"]), message, Visibility.DIRECT)
 
 
 # --- who may --------------------------------------------------------------------------------------------------
@@ -345,6 +360,6 @@ ACTIONS = {
     "approve": approve,
     "refuse": refuse,
     "renew": begin_reply,
+    "withdraw": withdraw,
 }
 VIEWS = {"reply": take_reply}
-expire = reviewed.expire

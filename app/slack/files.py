@@ -42,6 +42,7 @@ from indexing.tables import utc_now
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from app.parts import Parts
     from app.slack.bot import Bot
     from app.slack.records import Job, Person
     from app.slack.store_files import Held
@@ -117,9 +118,9 @@ def forget(bot: Bot, who: Person) -> int:
         return store_files.forget(session, bot.workspace.team_id, who.user_id, who.principal_id)
 
 
-def expire(bot: Bot) -> None:
+def expire(parts: Parts) -> None:
     """Delete the files whose time is up, of whichever workspace; any number of processes may do so at once."""
-    catalog = bot.parts.catalog
+    catalog = parts.catalog
     with catalog.reading() as session:
         due = store_files.due(session)
     for source_id in due:

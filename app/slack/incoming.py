@@ -60,6 +60,8 @@ def _event(body: Mapping[str, Any], bot_user_id: str) -> Incoming | None:
     team_id = _installed_in(body)
     if not team_id:
         return None
+    if name == "user_change":
+        return _changed_user(team_id, event)
     event_id = _event_id(body)
     user = _id(event.get("user"))
     if name == "app_home_opened" and user:
@@ -89,6 +91,14 @@ def _event(body: Mapping[str, Any], bot_user_id: str) -> Incoming | None:
         payload={"event": name, "user": user},
         event_id=event_id,
     )
+
+
+def _changed_user(team_id: str, event: Mapping[str, Any]) -> Incoming | None:
+    """Who it is, and nothing that the event says of them: it may be older than what was asked for meanwhile."""
+    user = _id(_mapping(event.get("user")).get("id"))
+    if not user:
+        return None
+    return Incoming(team_id, "user", _meaning(team_id, "user", user), user_id=user, user_team_id=team_id)
 
 
 def _message(body: Mapping[str, Any], event: Mapping[str, Any], bot_user_id: str) -> Incoming | None:

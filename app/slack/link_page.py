@@ -28,6 +28,7 @@ class LinkWords:
     """One language's wording."""
 
     language: str
+    quoted: str  # a name, in the language's quotation marks
     title: str
     will_read: str
     warning: str
@@ -41,6 +42,7 @@ class LinkWords:
 
 ENGLISH = LinkWords(
     language="en",
+    quoted="“{}”",
     title="Link your Slack user",
     will_read="The Slack user {user} of the workspace {workspace} will be able to read what you, {principal}, may "
     "read, and will ask in your name.",
@@ -61,6 +63,7 @@ ENGLISH = LinkWords(
 )
 FRENCH = LinkWords(
     language="fr",
+    quoted="«\N{NO-BREAK SPACE}{}\N{NO-BREAK SPACE}»",
     title="Lier votre utilisateur Slack",
     will_read="L’utilisateur Slack {user} de l’espace {workspace} pourra lire ce que vous, {principal}, pouvez lire, "
     "et posera ses questions en votre nom.",
@@ -88,7 +91,7 @@ def words(accepted: str) -> LinkWords:
 
 def asking(wording: LinkWords, found: Linkable, principal: PrincipalRecord, token: str, csrf: str) -> str:
     """Return the page that asks who signed in to confirm."""
-    named = _named(found, principal)
+    named = _named(wording, found, principal)
     return _page(
         wording,
         [wording.will_read.format_map(named), wording.warning],
@@ -98,7 +101,7 @@ def asking(wording: LinkWords, found: Linkable, principal: PrincipalRecord, toke
 
 def done(wording: LinkWords, found: Linkable, principal: PrincipalRecord) -> str:
     """Return the page that says that it is done."""
-    return _page(wording, [wording.done.format_map(_named(found, principal)), wording.close])
+    return _page(wording, [wording.done.format_map(_named(wording, found, principal)), wording.close])
 
 
 def refused(wording: LinkWords, error: Exception) -> str:
@@ -106,15 +109,12 @@ def refused(wording: LinkWords, error: Exception) -> str:
     return _page(wording, [wording.refused.get(type(error).__name__, wording.otherwise)])
 
 
-def _named(found: Linkable, principal: PrincipalRecord) -> dict[str, str]:
+def _named(wording: LinkWords, found: Linkable, principal: PrincipalRecord) -> dict[str, str]:
     profile = found.profile
+    names = (profile.name, found.workspace.name, principal.display)
+    name, workspace, person = (wording.quoted.format(visible(each)) for each in names)
     address = f", {profile.email}" if profile.email else ""
-    user = f"“{visible(profile.name)}” ({profile.user_id}{address})"
-    return {
-        "user": user,
-        "workspace": f"“{visible(found.workspace.name)}”",
-        "principal": f"“{visible(principal.display)}”",
-    }
+    return {"user": f"{name} ({profile.user_id}{address})", "workspace": workspace, "principal": person}
 
 
 def visible(text: str) -> str:

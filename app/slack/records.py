@@ -42,7 +42,7 @@ class Incoming:
     """One thing that somebody did in Slack, whichever way and however often Slack tells of it."""
 
     team_id: str  # the workspace that the bot is installed in
-    #: direct | mention | message | command | action | view | shortcut | home | member
+    #: direct | mention | message | command | action | view | shortcut | home | member | user
     kind: str
     meaning: str  # equal for all that say the same: an app_mention and the message it is in
     channel_id: str = ""

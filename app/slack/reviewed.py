@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +20,10 @@ from app.auth import ROLES
 from app.errors import AppError, Conflict, SlackError
 from app.ingest import indexing_of
 from app.people import full_name
-from app.slack import deliver, store_help
+from app.slack import deliver, store_help, store_told
 from app.slack.aside import direct
 from app.slack.blocks_parts import TITLE_CHARS, link
-from app.slack.blocks_people import expired_message, published_message
+from app.slack.blocks_people import expired_message, plain, published_message
 from app.slack.escape import line
 from app.slack.records import Place, Visibility
 from app.slack.store_owners import askers_of, curators_of, owners
@@ -30,7 +31,7 @@ from app.slack.wording_people import people_words
 from app.specialists import Asker
 from indexing import changelog, grants, store
 from indexing.access import authorise
-from indexing.principals import principal_named, principal_with_id
+from indexing.principals import principal_named, principal_with_id, principals_with_ids
 from indexing.push import delete_document, push_document
 from indexing.tables import EVERYONE, LOCAL_PRINCIPAL_ID, utc_now
 
@@ -39,14 +40,18 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from app.parts import Parts
     from app.slack.bot import Bot
-    from app.slack.records import Person
+    from app.slack.records import Message, Person
     from app.slack.store_help import Help
     from indexing.documents import SourceRecord
 
 log = structlog.get_logger(__name__)
 
 _NAME_CHARS = 100
+#: How long after its end an expired answer is still news.
+_TOLD_WITHIN = timedelta(days=30)
+_TOLD = "expired:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +136,7 @@ def _readers(session: Session, found: Help, by: int) -> list[str]:
     ids = {by, *curators_of(session, found.specialist)}
     ids |= {owner.principal_id for owner in owners(session, found.team_id, found.specialist)}
     ids |= set() if found.principal_id is None else {found.principal_id}
-    people = (principal_with_id(session, each) for each in sorted(ids))
-    return [full_name(each) for each in people if each is not None and each.kind != "public"]
+    return [full_name(each) for each in principals_with_ids(session, ids).values() if each.kind != "public"]
 
 
 def _text(found: Help, name: str) -> str:
@@ -176,44 +180,74 @@ def post(bot: Bot, found: Help, done: Published, writer: str) -> None:
     message = published_message(
         words.published.format(name=writer), found.reply or "", ends, words.answer_source.format(link=source)
     )
+    _post_there(bot, found, message)
+
+
+def post_withdrawn(bot: Bot, found: Help) -> None:
+    """Post where the reviewed answer was posted that it is withdrawn, for those who saw it."""
+    text = people_words(found.language).withdrawn_there.format(question=line(found.question))
+    _post_there(bot, found, plain(text))
+
+
+def _post_there(bot: Bot, found: Help, message: Message) -> None:
+    """Post what is about an answer where the question was asked; that it cannot be posted ends nothing."""
     try:
         if found.private:  # also of an answer that was for one person in a channel: it reaches nobody else
             direct(bot, found.user_id, message, found.thread_ts)
         else:
             place = Place(found.channel_id, found.user_id, found.team_id, found.thread_ts)
             deliver.deliver(bot, place, message, Visibility.CHANNEL)
-    except SlackError as exc:  # it is published all the same
-        log.warning("A reviewed answer was not posted.", action="slack_not_posted", help=found.id, code=exc.code)
+    except SlackError as exc:  # it is published, or withdrawn, all the same
+        log.warning(
+            "What became of a question was not posted.", action="slack_not_posted", help=found.id, code=exc.code
+        )
 
 
 # --- expiring -------------------------------------------------------------------------------------------------
 
 
-def expire(bot: Bot) -> None:
-    """Delete the reviewed answers whose time is over, and tell those who look after them; each is told of once.
+def expire(parts: Parts) -> None:
+    """Delete the reviewed answers whose time is over, whether or not their workspace can be served.
 
     Also those of which no record is left: they go with the person who asked, when that one is erased.
     """
     now = utc_now()
-    with bot.parts.catalog.reading() as session:
-        over = store_help.due(session, bot.workspace.team_id, now)
+    with parts.catalog.reading() as session:
+        over = store_help.due(session, now)
         orphans = store_help.orphans(session)
-    indexing = indexing_of(bot.parts, None)
+    indexing = indexing_of(parts, None)
     for source, uri in orphans:
         delete_document(indexing, source, uri)
     for found in over:
-        with bot.parts.catalog.reading() as session:
+        with parts.catalog.reading() as session:
             named = store.source_named(session, source_name(found.specialist))
             source_there = store_help.source_of(session, found) or named
         if source_there is not None:  # first: what is noted as expired must not be served
             delete_document(indexing, source_there, store_help.URI.format(found.id))
-        with bot.parts.catalog.transaction() as session:
-            first = store_help.expired(session, found.id, now)
-            everybody = owners(session, found.team_id, found.specialist) if first else []
-            if first:
+        with parts.catalog.transaction() as session:
+            if store_help.expired(session, found.id, now):
                 audit.record(session, None, "help.expire", found.id)
-        for owner in everybody if found.team_id == bot.workspace.team_id else []:
-            _tell_expired(bot, owner.user_id, owner.language, found)
+
+
+def tell_expired(bot: Bot) -> None:
+    """Tell those who look after the answers that have expired, once for each; not of those that did weeks ago."""
+    since = utc_now() - _TOLD_WITHIN
+    with bot.parts.catalog.reading() as session:
+        found = store_help.expired_since(session, bot.workspace.team_id, since)
+        untold = store_told.untold(session, [_expired(each) for each in found])
+    for each in found:
+        if _expired(each) not in untold:
+            continue
+        with bot.parts.catalog.transaction() as session:
+            store_told.forget(session, _TOLD, since - _TOLD_WITHIN)
+            mine = store_told.take(session, _expired(each))
+            everybody = owners(session, each.team_id, each.specialist) if mine else []
+        for owner in everybody:
+            _tell_expired(bot, owner.user_id, owner.language, each)
+
+
+def _expired(found: Help) -> str:
+    return f"{_TOLD}{found.id}:{found.expires_at}"
 
 
 def _tell_expired(bot: Bot, user_id: str, language: str, found: Help) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import structlog
 
 from app.quotas import Quotas
-from app.slack import experts, files, recall, signed, store_workspaces, weekly
+from app.slack import files, recall, reviewed, signed, store_workspaces, weekly, who
 from app.slack.bot import Bot
 from app.slack.client import Slack
 from app.slack.store_inbox import LEASE_S
@@ -37,8 +38,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-#: What is done for each bot once in a while, by every server: cheap when nothing is due, and safe at the same time.
-PERIODIC: tuple[Callable[[Bot], None], ...] = (experts.expire, files.expire, recall.look, weekly.tell)
+#: What ends at its time though no workspace can be served. Each server does it once in a while: cheap when nothing is
+#: due, and safe at the same time.
+ENDING: tuple[Callable[[Parts], None], ...] = (reviewed.expire, files.expire)
+#: What is done for each bot, in the same way.
+PERIODIC: tuple[Callable[[Bot], None], ...] = (who.refresh, reviewed.tell_expired, recall.look, weekly.tell)
 #: Longest wait for jobs at work when the server stops; those that take longer are done by another one.
 PATIENCE_S = 20.0
 
@@ -182,16 +186,16 @@ class Running:
         return found
 
     def _tick(self) -> None:
-        for each in list(self.bots.values()):
-            for due in self.periodic:
-                if self._stop.is_set():
-                    return
-                try:
-                    due(each.bot)
-                except IndexingError as exc:
-                    log.warning("Something due was not done.", action="slack_due", error=type(exc).__name__)
-                except Exception:  # boundary: one of them must not keep others from being done
-                    log.exception("Something due failed unexpectedly.", action="slack_due_crashed")
+        for_bots = [partial(due, each.bot) for each in list(self.bots.values()) for due in self.periodic]
+        for due in [*(partial(ends, self.parts) for ends in ENDING), *for_bots]:
+            if self._stop.is_set():
+                return
+            try:
+                due()
+            except IndexingError as exc:
+                log.warning("Something due was not done.", action="slack_due", error=type(exc).__name__)
+            except Exception:  # boundary: one of them must not keep others from being done
+                log.exception("Something due failed unexpectedly.", action="slack_due_crashed")
 
 
 @dataclass(frozen=True)

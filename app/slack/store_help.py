@@ -13,7 +13,7 @@ from sqlalchemy import delete, select, update
 
 from app.slack.records import Post, Visibility
 from app.tables import AnswerRow
-from app.tables_slack import SlackHelpRow, SlackWorkspaceRow
+from app.tables_slack import SlackHelpRow
 from indexing import store
 from indexing.tables import DocumentRow, SourceRow
 
@@ -126,12 +126,23 @@ def published(session: Session, help_id: int, source_id: int) -> bool:
     return _changed(session, help_id, new, {"source_id": source_id, "uri": URI.format(help_id)})
 
 
-def due(session: Session, team_id: str, now: datetime) -> list[Help]:
-    """Return the approved replies whose time is over: of this workspace, and of those that are no longer connected."""
-    h = SlackHelpRow
-    ours = (h.team_id == team_id) | h.team_id.not_in(select(SlackWorkspaceRow.team_id))
-    over = select(h).where(ours, h.state == "approved", h.expires_at <= now)
-    return [_help(row) for row in session.scalars(over.order_by(h.id))]
+def withdraw(session: Session, help_id: int, moment: datetime) -> bool:
+    """End the time of the approved reply at *moment*, and return whether it was not over before."""
+    quoted = (SlackHelpRow.state == "approved") & (SlackHelpRow.expires_at > moment)
+    return _changed(session, help_id, quoted, {"expires_at": moment})
+
+
+def due(session: Session, now: datetime) -> list[Help]:
+    """Return the approved replies whose time is over."""
+    over = select(SlackHelpRow).where(SlackHelpRow.state == "approved", SlackHelpRow.expires_at <= now)
+    return [_help(row) for row in session.scalars(over.order_by(SlackHelpRow.id))]
+
+
+def expired_since(session: Session, team_id: str, moment: datetime) -> list[Help]:
+    """Return the workspace's replies whose time ended after *moment* and that are quoted no more."""
+    ours = (SlackHelpRow.team_id == team_id) & (SlackHelpRow.state == "expired")
+    over = select(SlackHelpRow).where(ours, SlackHelpRow.expires_at > moment)
+    return [_help(row) for row in session.scalars(over.order_by(SlackHelpRow.id))]
 
 
 def expired(session: Session, help_id: int, now: datetime) -> bool:

@@ -84,6 +84,14 @@ def known_of(session: Session, team_id: str, user_ids: Collection[str]) -> dict[
     return {row.user_id: Known(*row) for row in session.execute(query)}
 
 
+def checked_between(session: Session, team_id: str, after: datetime, until: datetime, most: int) -> list[Known]:
+    """Return linked members of the workspace whom Slack told of between the moments, the longest ago first."""
+    u = SlackUserRow
+    ours = (u.team_id == team_id, u.principal_id.is_not(None), u.member.is_(True), u.deleted.is_(False))
+    query = select(*_COLUMNS).where(*ours, u.checked_at > after, u.checked_at <= until)
+    return [Known(*row) for row in session.execute(query.order_by(u.checked_at, u.user_id).limit(most))]
+
+
 def people(session: Session) -> list[Known]:
     """Return everybody who is kept, by workspace and id."""
     query = select(*_COLUMNS).order_by(SlackUserRow.team_id, SlackUserRow.user_id)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from app.tables_slack import SlackToldRow
-from indexing.db import insert_missing, now
+from indexing.db import among, insert_missing, now
 from indexing.tables import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -38,6 +39,13 @@ def give_back(session: Session, what: str) -> None:
 def was_told(session: Session, what: str) -> bool:
     """Return whether somebody has taken it."""
     return session.get(SlackToldRow, _key(what)) is not None
+
+
+def untold(session: Session, whats: Collection[str]) -> set[str]:
+    """Return those that nobody has taken."""
+    told = select(TOLD.c.what).where(among(session, TOLD.c.what, [_key(each) for each in whats]))
+    taken = set(session.scalars(told))
+    return {each for each in whats if _key(each) not in taken}
 
 
 def forget(session: Session, begins: str, before: datetime) -> int:

@@ -22,12 +22,14 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from app.slack import store_inbox, store_workspaces
+from app.slack import store_inbox, store_people, store_workspaces
 from app.slack.incoming import read
 from indexing.errors import CatalogError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from sqlalchemy.orm import Session
 
     from app.slack.bot import Bot
     from app.slack.records import Incoming
@@ -80,12 +82,24 @@ class Listener:
             if incoming is not None:
                 if digest is not None and not store_inbox.first_use(session, digest):
                     return False
-                job_id = store_inbox.accept(session, incoming)
+                job_id = _noted(session, incoming)
         if heard:
             self._heard = time.monotonic()
         if incoming is not None and job_id is not None:
             self.accepted(incoming, job_id)
         return True
+
+
+def _noted(session: Session, incoming: Incoming) -> int | None:
+    """Note what somebody did, and return the job that it leads to, if it is a new one.
+
+    That somebody has changed is noted at once, and is no job: a directory can change thousands within a minute, and
+    clicks would wait behind them.
+    """
+    if incoming.kind == "user":
+        store_people.forget(session, incoming.team_id, incoming.user_id)
+        return None
+    return store_inbox.accept(session, incoming)
 
 
 def bolt_app(bot: Bot, listener: Listener) -> App:

@@ -6,6 +6,7 @@ Whatever is not known for certain counts against them: who Slack does not tell o
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -15,11 +16,12 @@ from app.errors import SlackError
 from app.slack import store_people
 from app.slack.records import Person, language_of
 from app.slack.store_people import DOMAIN, Known, Profile
-from indexing.principals import principal_with_id
+from indexing.principals import principals_with_ids
 from indexing.tables import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
 
     from app.slack.bot import Bot
     from app.slack.client import Slack
@@ -36,6 +38,8 @@ _NOT_THERE = {"user_not_found", "user_not_visible"}
 _NO_MEMBER = ("is_restricted", "is_ultra_restricted", "is_stranger", "is_bot", "is_workflow_bot", "is_invited_user")
 #: Times that a profile is asked for while events say that it changes.
 _TRIES = 3
+#: How long before its hour is over a profile is asked for again, and how many at a time (Slack allows 100 a minute).
+_AHEAD, _REFRESHED = timedelta(minutes=10), 20
 
 
 def person(bot: Bot, user_id: str, user_team_id: str = "") -> Person:
@@ -50,14 +54,20 @@ def person(bot: Bot, user_id: str, user_team_id: str = "") -> Person:
     kept = _believed(bot, user_id)
     if kept is None:
         return Person(ours, user_id, None, outsider=True, admin=False, language="en")
-    with bot.parts.catalog.reading() as session:
-        linked = None if kept.linked_id is None else principal_with_id(session, kept.linked_id)
-    return _person(kept, linked, bot.workspace)
+    return _people(bot, [kept])[0]
 
 
 def sender(bot: Bot, incoming: Incoming) -> Person:
     """Return who did what came in."""
     return person(bot, incoming.user_id, incoming.user_team_id)
+
+
+def _people(bot: Bot, kept: Sequence[Known]) -> list[Person]:
+    """Return the persons of kept users, as their principals are now."""
+    ids = {each.linked_id for each in kept if each.linked_id is not None}
+    with bot.parts.catalog.reading() as session:
+        linked = principals_with_ids(session, ids)
+    return [_person(each, linked.get(each.linked_id or 0), bot.workspace) for each in kept]
 
 
 def _person(kept: Known, linked: PrincipalRecord | None, workspace: Workspace) -> Person:
@@ -85,19 +95,27 @@ def principals_of(bot: Bot, user_ids: Collection[str]) -> frozenset[int] | None:
         kept = store_people.known_of(session, bot.workspace.team_id, user_ids)
     if any(each.is_believed and each.linked_id is None for each in kept.values()):
         return None
-    found = set()
-    for user_id in sorted(user_ids):
-        who = person(bot, user_id)
-        if who.outsider or who.principal_id is None:
+    found = {user_id: each for user_id, each in kept.items() if each.is_believed}
+    for user_id in sorted(set(user_ids) - found.keys()):
+        asked = _believed(bot, user_id)
+        if asked is None or asked.linked_id is None:
             return None
-        found.add(who.principal_id)
-    return frozenset(found)
+        found[user_id] = asked
+    people = _people(bot, list(found.values()))
+    known = [each.principal_id for each in people if not each.outsider and each.principal_id is not None]
+    return frozenset(known) if len(known) == len(people) else None
 
 
-def forget_user(bot: Bot, user_id: str) -> None:
-    """Ask Slack anew before the user is answered again: something about them has changed."""
-    with bot.parts.catalog.transaction() as session:
-        store_people.forget(session, bot.workspace.team_id, user_id)
+def refresh(bot: Bot) -> None:
+    """Ask Slack anew who people are of whom it will soon be believed no longer, so that no question waits for that.
+
+    Some at a time, and only those who are linked. What Slack does not say stays believed until its hour is over.
+    """
+    since = utc_now() - store_people.BELIEVED
+    with bot.parts.catalog.reading() as session:
+        fading = store_people.checked_between(session, bot.workspace.team_id, since, since + _AHEAD, _REFRESHED)
+    for each in fading:
+        _asked_anew(bot, each.user_id, each.checked_at)
 
 
 def _believed(bot: Bot, user_id: str) -> Known | None:
@@ -107,9 +125,8 @@ def _believed(bot: Bot, user_id: str) -> Known | None:
             kept = store_people.known(session, bot.workspace.team_id, user_id)
         if kept is not None and kept.is_believed:
             return kept
-        asked_at = utc_now()
         try:
-            told = profile(bot.slack, bot.workspace, user_id)
+            kept = _asked_anew(bot, user_id, None if kept is None else kept.checked_at)
         except SlackError as exc:
             log.warning(
                 "Slack does not say who a user is, who is nobody until it does.",
@@ -119,11 +136,20 @@ def _believed(bot: Bot, user_id: str) -> Known | None:
                 code=exc.code,
             )
             return None
-        with bot.parts.catalog.transaction() as session:
-            kept = store_people.keep(session, told, asked_at, None if kept is None else kept.checked_at)
         if kept is not None:
             return kept
     return None
+
+
+def _asked_anew(bot: Bot, user_id: str, before: datetime | None) -> Known | None:
+    """Return the user as Slack tells of them now; None when what is kept is no longer of the moment *before*.
+
+    Raises SlackError when it says nothing.
+    """
+    asked_at = utc_now()
+    told = profile(bot.slack, bot.workspace, user_id)
+    with bot.parts.catalog.transaction() as session:
+        return store_people.keep(session, told, asked_at, before)
 
 
 def profile(slack: Slack, workspace: Workspace, user_id: str) -> Profile:

@@ -58,6 +58,9 @@ class PeopleWording:
     approving_failed: str
     approved_done: str
     source_not_added: str
+    withdraw: str
+    withdrawn: str
+    withdrawn_there: str
     published: str
     reviewed: str
     sources: str
@@ -127,6 +130,9 @@ ENGLISH = PeopleWording(
     approving_failed="It could not be published: {why}",
     approved_done="Published, valid until {date}.",
     source_not_added="It is not found yet: “{specialist}” does not answer from {source}. Ask an operator.",
+    withdraw="Withdraw",
+    withdrawn="Withdrawn. It is not found or quoted any more.",
+    withdrawn_there="The reviewed answer to “{question}” has been withdrawn: do not rely on it.",
     published="{name} has answered this question:",
     reviewed="Reviewed by {name} on {on}, valid until {until}.",
     sources="Sources:",
@@ -196,6 +202,9 @@ FRENCH = PeopleWording(
     approved_done="Publiée, valable jusqu’au {date}.",
     source_not_added="Elle n’est pas encore trouvée : « {specialist} » ne répond pas à partir de {source}. "
     "Adressez-vous à un opérateur.",
+    withdraw="Retirer",
+    withdrawn="Retirée. Elle n’est plus trouvée ni citée.",
+    withdrawn_there="La réponse relue à « {question} » a été retirée : ne vous y fiez pas.",
     published="{name} a répondu à cette question :",
     reviewed="Relu par {name} le {on}, valable jusqu’au {until}.",
     sources="Sources :",

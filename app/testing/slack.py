@@ -18,7 +18,7 @@ from app.testing.slack_events import Interaction, Options, Outgoing
 from app.testing.slack_manifest import Manifest
 from app.testing.slack_people import People
 from app.testing.slack_server import Called, Troubles, Web
-from app.testing.slack_world import Message, OpenView, Prompts, Status, World, message_of
+from app.testing.slack_world import TRIGGER_S, Message, OpenView, Prompts, Status, World, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ class FakeSlack(People):
     are sent, and a method needs its scope. With *events_url*, *commands_url* or *interactivity_url* those things are
     sent there as signed requests, and the rest over Socket Mode. An event that is not acknowledged within
     *ack_within_s* comes again, three times, after *pauses_s*; while no connection is open, events wait. Pages of lists
-    have *page_size* items.
+    have *page_size* items; a trigger id lasts *trigger_s*.
 
     Leaving it raises AssertionError when a method was called that it does not know (``unknown`` names them).
     """
@@ -50,10 +50,11 @@ class FakeSlack(People):
         ack_within_s: float = 3.0,
         pauses_s: tuple[float, ...] = (0.0, 0.2, 0.5),
         page_size: int = 3,
+        trigger_s: float = TRIGGER_S,
     ) -> None:
         urls = (events_url, commands_url, interactivity_url)
         self.options = Options(Manifest(manifest), *urls, ack_within_s, pauses_s, page_size)
-        self.world = World(self._announce)
+        self.world = World(self._announce, trigger_s)
         self.signing_secret = secrets.token_hex(16)
         self.bot_token = f"xoxb-{secrets.randbelow(10**12)}-{secrets.token_hex(12)}"
         self.app_token = f"xapp-1-{self.world.app_id}-{secrets.randbelow(10**12)}-{secrets.token_hex(32)}"
@@ -255,7 +256,7 @@ class FakeSlack(People):
         """How many connections of Socket Mode are open."""
         return len(self.outgoing.lines)
 
-    def wait(self, predicate: Callable[[], Any], within_s: float = 10.0) -> Any:
+    def wait(self, predicate: Callable[[], Any], within_s: float = 60.0) -> Any:
         """Return what *predicate* returns, once that is true. Raises TimeoutError after *within_s*."""
         until = time.monotonic() + within_s
         while not (found := predicate()):

@@ -54,7 +54,7 @@ class Call:
     def channel(self, name: str = "channel") -> Channel:
         """Return the conversation that the argument names, one that the app can see."""
         channel = self.world.channels.get(self.need(name))
-        hidden = channel is None or (channel.kind == "group" and self.world.bot.id not in channel.members)
+        hidden = channel is None or (channel.kind in ("group", "mpim") and self.world.bot.id not in channel.members)
         if channel is None or hidden:
             raise Refused("channel_not_found")
         return channel
@@ -66,7 +66,7 @@ class Call:
             raise Refused("missing_scope", needed=either[0], provided=",".join(scopes))
 
     def needs_scope_for(self, channel: Channel, what: str) -> None:
-        """Raise Refused where the app lacks ``channels:<what>``, ``groups:<what>`` or ``im:<what>``."""
+        """Raise Refused where the app lacks ``channels:<what>``, or as it is called for the kind."""
         self.needs_scope(f"{OF_KIND[channel.kind]}:{what}")
 
     def page(self, items: Sequence[T], key: str, shape: Callable[[T], Any] = lambda item: item) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def conversations_info(call: Call) -> dict[str, Any]:
 
 def conversations_list(call: Call) -> dict[str, Any]:
     """conversations.list: public channels, and of the private ones those that the app is in."""
-    kinds = {"public_channel": "channel", "private_channel": "group", "im": "im"}
+    kinds = {"public_channel": "channel", "private_channel": "group", "im": "im", "mpim": "mpim"}
     wanted = {kinds.get(each.strip()) for each in str(call.args.get("types") or "public_channel").split(",")}
     found = []
     for channel in call.world.channels.values():

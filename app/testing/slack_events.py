@@ -99,7 +99,7 @@ class Interaction:
         """Where the app can post what this one person, or the conversation, reads."""
         return str(self.payload["response_url"])
 
-    def wait(self, within_s: float = 10.0) -> dict[str, Any]:
+    def wait(self, within_s: float = 60.0) -> dict[str, Any]:
         """Return what the app acknowledged it with. Raises TimeoutError where it did not, as people see it."""
         if not self.ended.wait(within_s) or not self.acked:
             raise TimeoutError("the app did not acknowledge it in time: the person reads 'operation_timeout'")

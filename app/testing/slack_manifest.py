@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: The scope that the events and methods about a conversation need, by its kind.
-OF_KIND = {"channel": "channels", "group": "groups", "im": "im"}
+OF_KIND = {"channel": "channels", "group": "groups", "im": "im", "mpim": "mpim"}
 #: What messages are called among the ``bot_events``.
-_MESSAGE_EVENTS = {"channel": "message.channels", "group": "message.groups", "im": "message.im"}
+_MESSAGE_EVENTS = {kind: f"message.{name}" for kind, name in OF_KIND.items()}
 
 
 @dataclass(frozen=True)

@@ -64,11 +64,13 @@ class People:
         with_bot: bool = True,
     ) -> str:
         """Return the id of a new channel, which the app is a member of unless *with_bot* is False."""
-        with self.world.lock:
-            channel = Channel(new_id("C"), name, "group" if private else "channel", shared=shared)
-            self.world.channels[channel.id] = channel
-            self.world.join(channel, [*members, *([self.world.bot.id] if with_bot else [])])
-            return channel.id
+        channel = Channel(new_id("C"), name, "group" if private else "channel", shared=shared)
+        return self.world.open(channel, [*members, *([self.world.bot.id] if with_bot else [])]).id
+
+    def add_group_message(self, *members: str) -> str:
+        """Return the id of a new direct message of several people and the app."""
+        name = "-".join(["mpdm", *(f"{self.world.users[each].name}-" for each in members), "1"])
+        return self.world.open(Channel(new_id("C"), name, "mpim"), [*members, self.world.bot.id]).id
 
     def direct(self, user: str) -> str:
         """Return the id of the direct conversation of *user* with the app."""
@@ -77,24 +79,20 @@ class People:
     def join(self, user: str, channel: str) -> None:
         """Somebody, or the app, joins: https://docs.slack.dev/reference/events/member_joined_channel."""
         with self.world.lock:
-            place = self.world.channels[channel]
-            self.world.join(place, [user])
-            letter = "C" if place.kind == "channel" else "G"
-            event = {"type": "member_joined_channel", "user": user, "channel": channel, "channel_type": letter}
-            team = self.world.users[user].team_id
-            self.world.announce(event | {"team": team, "event_ts": self.world.new_ts()}, place)
-
-    member_joined = join
+            self.world.join(self.world.channels[channel], [user])
+            self._announce_member("member_joined_channel", user, channel)
 
     def leave(self, user: str, channel: str) -> None:
         """Somebody, or the app, leaves: https://docs.slack.dev/reference/events/member_left_channel."""
         with self.world.lock:
-            place = self.world.channels[channel]
-            letter = "C" if place.kind == "channel" else "G"
-            event = {"type": "member_left_channel", "user": user, "channel": channel, "channel_type": letter}
-            team = self.world.users[user].team_id
-            self.world.announce(event | {"team": team, "event_ts": self.world.new_ts()}, place)
-            self.world.leave(place, user)
+            self._announce_member("member_left_channel", user, channel)
+            self.world.leave(self.world.channels[channel], user)
+
+    def _announce_member(self, name: str, user: str, channel: str) -> None:
+        place, team = self.world.channels[channel], self.world.users[user].team_id
+        letter = "C" if place.kind == "channel" else "G"
+        event = {"type": name, "user": user, "channel": channel, "channel_type": letter, "team": team}
+        self.world.announce(event | {"event_ts": self.world.new_ts()}, place)
 
     def rename(self, channel: str, name: str) -> None:
         """A channel gets another name: https://docs.slack.dev/reference/events/channel_rename."""
@@ -360,7 +358,7 @@ class People:
             raise LookupError(f"no view {view_id} is open")
         return view
 
-    def submit(self, view_id: str, values: dict[str, Any] | None = None, within_s: float = 10.0) -> Interaction:
+    def submit(self, view_id: str, values: dict[str, Any] | None = None, within_s: float = 60.0) -> Interaction:
         """The person with this view sends it, and reads the answer; a view that goes well is closed after it.
 
         *values*: block id or action id → what was typed or chosen. Returns once the app has answered, or did not in

@@ -53,9 +53,11 @@ def channel_json(world: World, channel: Channel, *, members: bool = False) -> di
             "user": channel.user, "is_archived": False, "context_team_id": world.team_id,
             "is_user_deleted": world.users[channel.user].deleted,
         }  # fmt: skip
+    several = channel.kind == "mpim"
     found = {
-        "id": channel.id, "name": channel.name, "name_normalized": channel.name, "is_channel": True,
-        "is_group": channel.kind == "group", "is_im": False, "is_mpim": False, "is_private": channel.kind == "group",
+        "id": channel.id, "name": channel.name, "name_normalized": channel.name, "is_channel": not several,
+        "is_group": channel.kind == "group", "is_im": False, "is_mpim": several,
+        "is_private": channel.kind != "channel",
         "created": int(channel.created), "is_archived": False, "is_general": False, "unlinked": 0,
         "is_shared": channel.shared, "is_org_shared": False, "is_ext_shared": channel.shared,
         "is_pending_ext_shared": False, "pending_shared": [], "context_team_id": world.team_id,

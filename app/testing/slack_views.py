@@ -43,7 +43,7 @@ def checked_view(body: object, kinds: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _triggered(call: Call) -> str:
-    """Return who a trigger id belongs to, once, in the three seconds that it lasts."""
+    """Return who a trigger id belongs to, once, as long as it lasts."""
     trigger = call.need("trigger_id", "view")
     with call.world.lock:
         if trigger not in call.world.triggers:

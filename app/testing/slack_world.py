@@ -17,7 +17,7 @@ from app.testing.slack_blocks import strings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-Kind = Literal["channel", "group", "im"]
+Kind = Literal["channel", "group", "im", "mpim"]
 FOREVER = float("inf")
 RESPONSE_USES, RESPONSE_S = 5, 30 * 60.0  # https://docs.slack.dev/interactivity/handling-user-interaction
 TRIGGER_S = 3.0
@@ -181,9 +181,11 @@ class Reply:
 class World:
     """The workspace. ``announce`` is called with each event that Slack would send for what happens in it."""
 
-    def __init__(self, announce: Callable[[dict[str, Any], Channel | None], None]) -> None:
+    def __init__(
+        self, announce: Callable[[dict[str, Any], Channel | None], None], trigger_s: float = TRIGGER_S
+    ) -> None:
         self.lock = threading.RLock()
-        self.announce = announce
+        self.announce, self.trigger_s = announce, trigger_s
         self.team_id, self.app_id, self.bot_id = new_id("T"), new_id("A"), new_id("B")
         self.domain = "example"
         self.users: dict[str, User] = {}
@@ -224,6 +226,13 @@ class World:
             channel = Channel(new_id("D"), "directmessage", "im", user=user_id)
             channel.spans = [[user_id, 0.0, FOREVER], [self.bot.id, 0.0, FOREVER]]
             self.channels[channel.id] = channel
+            return channel
+
+    def open(self, channel: Channel, users: Iterable[str]) -> Channel:
+        """Begin a conversation of these users."""
+        with self.lock:
+            self.channels[channel.id] = channel
+            self.join(channel, users)
             return channel
 
     def join(self, channel: Channel, users: Iterable[str]) -> None:
@@ -288,10 +297,10 @@ class World:
             return [each for each in mine if not each.deleted and each.only_for is None]
 
     def trigger(self, user_id: str) -> str:
-        """Return a new trigger id, with which the app can open a view in the next three seconds."""
+        """Return a new trigger id, with which the app can open a view in the next ``trigger_s``."""
         with self.lock:
             trigger = f"{secrets.randbelow(10**13)}.{secrets.randbelow(10**13)}.{secrets.token_hex(16)}"
-            self.triggers[trigger] = (user_id, time.time() + TRIGGER_S)
+            self.triggers[trigger] = (user_id, time.time() + self.trigger_s)
             return trigger
 
     def reply_token(self, channel: str, user: str, message_ts: str | None, thread_ts: str | None) -> str:

@@ -7,6 +7,7 @@ leads to a ``Kind``. docs/write-a-source.md has a worked example.
 from __future__ import annotations
 
 import pkgutil
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
@@ -82,6 +83,19 @@ class SourceContext:
         return read_secret(self.settings.secret_folders, record.secret) if record.secret else ""
 
 
+@contextmanager
+def needing(extra: str, who: str) -> Iterator[None]:
+    """Raise SourceError, which names the extra to install, when what the body imports is not there.
+
+    *who*: the beginning of what is said, "SFTP needs".
+    """
+    try:
+        yield
+    except ImportError as exc:
+        remedy = f"Install it: pip install 'metier[{extra}]'."
+        raise SourceError(f"{who} a library: {exc}.", remedy=remedy) from exc
+
+
 def _as_given(location: str) -> str:
     return location
 
@@ -105,6 +119,7 @@ class Kind:
 BUILT_IN: Mapping[str, str] = {
     "confluence": "indexing.sources.confluence:CONFLUENCE",
     "folder": "indexing.sources.folder:FOLDER",
+    "fsspec": "indexing.sources.fsspec:FSSPEC",
     "gdrive": "indexing.sources.gdrive:GDRIVE",
     "git": "indexing.sources.git:GIT",
     "http": "indexing.sources.http:HTTP",

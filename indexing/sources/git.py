@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from indexing.errors import SourceError
 from indexing.outbound import Limits, parsed_url
-from indexing.sources import Kind
+from indexing.sources import Kind, needing
 from indexing.sources.rest import basic_auth
 
 if TYPE_CHECKING:
@@ -59,11 +59,9 @@ def basic(user: str, token: str) -> dict[str, str]:
 
 
 def _opened(record: SourceRecord, context: SourceContext) -> Source:
-    try:
+    with needing("git", "git needs"):
         from indexing.sources.git_client import Clone, LocalRepository
         from indexing.sources.git_files import GitSource
-    except ImportError as exc:
-        raise SourceError(f"git needs a library: {exc}.", remedy="Install it: pip install 'metier[git]'.") from exc
     location = git_location(record.location)
     branch = branch_name(record.options.get("branch", ""))
     repository: Clone | LocalRepository

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from indexing.documents import Item, Page
 from indexing.errors import ItemUnreadable, OutboundError, OutboundRefused, SourceError
-from indexing.sources import Kind
+from indexing.sources import Kind, needing
 from indexing.sources.rest import write_document
 from indexing.sources.web import WebSource, web_address
 from indexing.sources.web_pages import canonical
@@ -51,10 +51,8 @@ class RssSource(WebSource):
     @classmethod
     def opened(cls, record: SourceRecord, context: SourceContext) -> Self:
         """Return the source that *record* describes. Raises SourceError for an option that means nothing."""
-        try:
+        with needing("rss", "Feeds need"):
             import feedparser  # noqa: F401 -- said now, and not in the middle of a run
-        except ImportError as exc:
-            raise SourceError(f"Feeds need a library: {exc}.", remedy="Install it: pip install 'metier[rss]'.") from exc
         keep = record.options.get("keep", "yes")
         if keep not in ("yes", "no"):
             raise SourceError(f"The option keep is yes or no, not {keep!r}.", remedy="Add the source with one of them.")

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from indexing.errors import OutboundRefused, SourceError
 from indexing.outbound import parsed_url
-from indexing.sources import Kind
+from indexing.sources import Kind, needing
 from indexing.sources.files import FilesSource, relative_parts
 
 if TYPE_CHECKING:
@@ -63,10 +63,8 @@ def _opened(record: SourceRecord, context: SourceContext) -> FilesSource:
     region = options.get("region", "us-east-1")
     if not _REGION.fullmatch(region):
         raise SourceError(f"{region!r} is no region.", remedy="Write it as eu-west-3.")
-    try:
+    with needing("s3", "S3 needs"):
         from indexing.sources.s3_client import S3Files
-    except ImportError as exc:
-        raise SourceError(f"S3 needs a library: {exc}.", remedy="Install it: pip install 'metier[s3]'.") from exc
     place = urlsplit(bucket_location(record.location))
     files = S3Files(
         place.netloc,

@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from indexing.errors import SourceError
 from indexing.outbound_rules import check_host, check_url_text
-from indexing.sources import Kind
+from indexing.sources import Kind, needing
 from indexing.sources.files import FilesSource, relative_parts
 
 if TYPE_CHECKING:
@@ -72,10 +72,8 @@ def host_key(text: str) -> tuple[str, bytes]:
 
 
 def _opened(record: SourceRecord, context: SourceContext) -> FilesSource:
-    try:
+    with needing("sftp", "SFTP needs"):
         from indexing.sources.sftp_client import SftpFiles
-    except ImportError as exc:
-        raise SourceError(f"SFTP needs a library: {exc}.", remedy="Install it: pip install 'metier[sftp]'.") from exc
     place = urlsplit(sftp_location(record.location))
     given = record.options.get("host_key", "")
     files = SftpFiles(

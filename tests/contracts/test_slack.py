@@ -358,6 +358,28 @@ def test_the_manifest_decides_on_events_scopes_commands_and_connections():
             slack.command(ann, channel, "/other", "")
 
 
+@pytest.mark.parametrize("events", [["message.im"], ["message.mpim"]])
+def test_a_direct_message_of_several_people_is_a_kind_of_its_own(events):
+    scopes = {"scopes": {"bot": ["chat:write", "mpim:history", "mpim:read"]}}
+    asked_for = MANIFEST["settings"] | {"event_subscriptions": {"bot_events": [*events, "user_change"]}}
+    with FakeSlack(MANIFEST | {"oauth_config": scopes, "settings": asked_for}) as slack:
+        ann, bob, eve = (slack.add_user(name) for name in ("ann", "bob", "eve"))
+        group = slack.add_group_message(ann, bob)
+        app = bolt(slack)
+        bodies = heard(app, "message", "user_change")
+        with connected(slack, app):
+            slack.say(ann, group, "hello both")
+            slack.change_user(eve, restricted=True)
+            slack.wait(lambda: any(each["event"]["type"] == "user_change" for each in bodies))
+        described = app.client.conversations_info(channel=group)["channel"]
+
+        assert (described["is_mpim"], described["is_private"], described["is_channel"]) == (True, True, False)
+        assert set(app.client.conversations_members(channel=group)["members"]) == {ann, bob, slack.bot_user_id}
+        assert not slack.world.may_read(eve, slack.world.channels[group])
+        said = [each["event"]["channel_type"] for each in bodies if each["event"]["type"] == "message"]
+        assert said == (["mpim"] if events == ["message.mpim"] else [])
+
+
 def test_without_socket_mode_in_the_manifest_no_connection_opens():
     settings = MANIFEST["settings"] | {"socket_mode_enabled": False}
     with FakeSlack(MANIFEST | {"settings": settings}) as slack:
@@ -676,6 +698,13 @@ def test_a_trigger_opens_one_view(still, someone, room):
 
     assert error_of(client(still).views_open, trigger_id=sent.trigger_id, view=FORM) == "exchanged_trigger_id"
     assert error_of(client(still).views_open, trigger_id="1.2.3", view=FORM) == "invalid_trigger_id"
+
+
+def test_a_trigger_lasts_as_long_as_is_said():
+    with FakeSlack(trigger_s=0) as slack:
+        sent = slack.command(slack.add_user("ann"), slack.add_channel("general"), "/ask", "")
+
+        assert error_of(client(slack).views_open, trigger_id=sent.trigger_id, view=FORM) == "expired_trigger_id"
 
 
 def test_a_response_url_is_used_up_after_five_times(still, someone, room):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import re
 from functools import partial
 
@@ -12,11 +13,12 @@ import pytest
 from indexing import principals, store
 from indexing.errors import IndexingError, ItemUnreadable, SourceError
 from indexing.pipeline import Indexing, sync_source
-from indexing.sources import BUILT_IN, SourceContext, kind_names, open_source
+from indexing.sources import BUILT_IN, SourceContext, kind_called, kind_names, needing, open_source
 from indexing.testing import FakeParsers, HashEmbedder, kinds_of, listed
 from tests.sources.confluence import Confluence
 from tests.sources.fake import Fake
 from tests.sources.folder import Folder
+from tests.sources.fsspec import Ftp, Smb
 from tests.sources.gdrive import GoogleDrive
 from tests.sources.git import Git
 from tests.sources.http import Http
@@ -38,6 +40,7 @@ pytestmark = pytest.mark.network
 PLACES = [
     Confluence,
     Folder,
+    Ftp,
     Git,
     GoogleDrive,
     Http,
@@ -49,6 +52,7 @@ PLACES = [
     S3,
     Sftp,
     SharePoint,
+    Smb,
     Sql,
     Web,
     Webdav,
@@ -56,7 +60,7 @@ PLACES = [
 ]
 
 
-@pytest.fixture(params=PLACES, ids=lambda kind: kind.kind)
+@pytest.fixture(params=PLACES, ids=lambda place: place.__name__.lower())
 def place(request, sqlite_catalog, settings, tmp_path):
     with contextlib.ExitStack() as resources:
         yield request.param(SourceContext(sqlite_catalog, settings()), tmp_path, resources)
@@ -249,6 +253,38 @@ def test_a_change_of_permissions_reaches_the_documents_and_nothing_is_embedded_a
 
 
 # --- kinds ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "stored"),
+    [
+        ("fsspec", " GS://docs/a//b/ ", "gs://docs/a/b"),
+        ("fsspec", "ftp://ann@files.example:2121", "ftp://ann@files.example:2121"),
+        ("fsspec", "abfs://c@account.dfs.core.windows.net/a b", "abfs://c@account.dfs.core.windows.net/a b"),
+        ("git", "https://git.example/team/docs.git/", "https://git.example/team/docs.git"),
+        ("git", "/srv//git/docs.git/", "/srv/git/docs.git"),
+        ("imap", "imaps://ann@mail.example", "imaps://ann@mail.example:993/INBOX"),
+        ("imap", "IMAP://ann%40x.example@192.0.2.1/Inbox", "imap://ann%40x.example@192.0.2.1:143/INBOX"),
+        ("imap", "imaps://ann@[2001:db8::1]:1993/A%20b/c", "imaps://ann@[2001:db8::1]:1993/A%20b/c"),
+        ("s3", "s3://documents", "s3://documents"),
+        ("s3", "S3://documents//a/b/ ", "s3://documents/a/b"),
+        ("sftp", "sftp://ann@files.example/docs/", "sftp://ann@files.example:22/docs"),
+        ("sftp", "SFTP://ann@192.0.2.1:2222", "sftp://ann@192.0.2.1:2222/"),
+        ("sftp", "sftp://ann@[2001:db8::1]/a%20b", "sftp://ann@[2001:db8::1]:22/a%20b"),
+    ],
+)
+def test_a_location_is_stored_in_one_spelling(kind, given, stored):
+    assert kind_called(kind).location(given) == stored
+    assert kind_called(kind).location(stored) == stored
+
+
+def test_a_library_that_is_missing_is_named_with_the_extra_that_brings_it():
+    with (
+        pytest.raises(SourceError, match=r"SFTP needs a library: .*no_such_library") as caught,
+        needing("x", "SFTP needs"),
+    ):
+        importlib.import_module("no_such_library")
+    assert "metier[x]" in caught.value.remedy
 
 
 def test_an_unknown_kind_is_an_error_that_names_the_known_ones(sqlite_catalog, settings):

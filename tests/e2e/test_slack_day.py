@@ -1,4 +1,4 @@
-"""A day in a workspace: twelve people, five kinds of channel, three replicas that are killed, and a Slack that repeats.
+"""A day in a workspace: thirteen people, six kinds of channel, three replicas that are killed, a Slack that repeats.
 
 Every question has one answer, and nobody reads a word of a document that they may not: each document has a word of its
 own, and all that each person could ever read of the bot is searched for the words that a small model, dictionaries and
@@ -33,8 +33,11 @@ from tests.faces import wait_until
 QUESTIONS = max(40, int(os.environ.get("METIER_TEST_EXAMPLES") or 0))
 LEASE_S = 3.0
 STAFF = ("ann", "bob", "cleo", "dan", "eve", "flo", "gus", "hal", "ida")
+#: Who is of the staff in the morning, and a guest from the middle of the day on.
+LEAVES = "jo"
+MEMBERS = (*STAFF, LEAVES)
 #: Groups of the company, and who is in them.
-GROUPS = {"staff": STAFF, "board": ("ann", "bob"), "hr": ("bob", "cleo", "dan"), "sales": ("eve", "flo")}
+GROUPS = {"staff": MEMBERS, "board": ("ann", "bob"), "hr": ("bob", "cleo", "dan"), "sales": ("eve", "flo")}
 #: Source → who may read it.
 SOURCES = {
     "handbook": ("everyone",),
@@ -54,7 +57,7 @@ class Company:
 
     def may_read(self, name, word):
         readers = self.readers[word]
-        inside = name in STAFF
+        inside = name in MEMBERS
         return "everyone" in readers or (
             inside and (name in readers or any(name in GROUPS.get(g, ()) for g in readers))
         )
@@ -64,7 +67,7 @@ def fill(catalog, settings, company):
     """Store people, groups, sources and documents; return the topics that there is a document about."""
     topics = []
     with catalog.transaction() as session:
-        ids = {name: principals.add_principal(session, "user", name) for name in STAFF}
+        ids = {name: principals.add_principal(session, "user", name) for name in MEMBERS}
         for group, members in GROUPS.items():
             team = principals.add_principal(session, "group", group)
             for name in members:
@@ -93,7 +96,7 @@ class Day:
 
     def __init__(self, slack, catalog, topics, chance):
         self.slack, self.catalog, self.topics, self.chance = slack, catalog, topics, chance
-        self.users = {name: slack.add_user(name, f"{name}@corp.example") for name in (*STAFF, "new")}
+        self.users = {name: slack.add_user(name, f"{name}@corp.example") for name in (*MEMBERS, "new")}
         self.users["guest"] = slack.add_user("guest", "guest@corp.example", restricted=True)
         self.users["partner"] = slack.add_user("partner", "p@other.example", stranger_team="T0OTHER")
         members = self.users
@@ -102,6 +105,7 @@ class Day:
             "general": channel("general", [members[n] for n in (*STAFF, "new", "guest")]),
             "board": channel("board", [members[n] for n in ("ann", "bob")], private=True),
             "mixed": channel("mixed", [members[n] for n in ("bob", "cleo", "ann")], private=True),
+            "several": slack.add_group_message(*(members[n] for n in ("ann", "bob", "cleo"))),
             "odd": channel("odd", [members[n] for n in ("bob", "new")], private=True),
             "shared": channel("shared", [members[n] for n in ("ann", "eve", "partner")], shared=True),
             "help": channel("help", [members[n] for n in STAFF]),
@@ -125,7 +129,7 @@ class Day:
         policies[self.channels["chat"]] = Policy(answers="all", specialist="bold")
         with self.catalog.transaction() as session:
             store_workspaces.connect(session, workspace)
-            for name in STAFF:
+            for name in MEMBERS:
                 who = people.principal(session, name)
                 store_people.link(session, slack.team_id, self.users[name], who.id, "admin")
             for channel, policy in policies.items():
@@ -142,7 +146,7 @@ class Day:
         return self.chance.choice([name for name, user in self.users.items() if user in inside])
 
     def _mention(self, text):
-        channel = self.chance.choice(("general", "board", "mixed", "odd", "shared"))
+        channel = self.chance.choice(("general", "board", "mixed", "several", "odd", "shared"))
         name = self._somebody(channel)
         said = f"<@{self.slack.bot_user_id}> {text}"
         ts = self.slack.say(self.users[name], self.channels[channel], said)
@@ -191,6 +195,25 @@ class Day:
         name = self._somebody("general")
         ts = self.slack.say(self.users[name], self.channels["general"], "Lunch is ready.")
         self.threads[self.channels["general"], ts] += 0
+
+    def leave_staff(self):
+        """Let somebody become a guest between two questions; return what they read before, and after."""
+        before = self._reads_of_the_staff("badge")
+        self.slack.change_user(self.users[LEAVES], restricted=True)
+        wait_until(lambda: not self._is_believed(self.users[LEAVES]))
+        return before, self._reads_of_the_staff("parking")
+
+    def _is_believed(self, user):
+        with self.catalog.reading() as session:
+            known = store_people.known(session, self.slack.team_id, user)
+        return known is not None and known.is_believed
+
+    def _reads_of_the_staff(self, topic):
+        direct = self.directs[LEAVES]
+        ts = self.slack.say(self.users[LEAVES], direct, f"What is the rota code of the {topic}?")
+        self.threads[direct, ts] += 1
+        self.settle()
+        return "\n".join(self.slack.seen_by(self.users[LEAVES], from_app=True))
 
     def answers(self):
         """Return how many answers there are: by thread, and by user for what only they see."""
@@ -298,6 +321,8 @@ def test_every_question_of_a_day_has_one_answer_and_nobody_reads_what_they_may_n
                     slack.disconnect()
                 if number % 10 == 9:
                     day.settle()
+                if number == QUESTIONS // 2:
+                    before, after = day.leave_staff()
             day.settle()
             time.sleep(2 * LEASE_S)  # what would come twice comes now
             shown, alone = day.answers()
@@ -321,6 +346,8 @@ def test_every_question_of_a_day_has_one_answer_and_nobody_reads_what_they_may_n
         ]
         assert leaks == []
         told = {word for text in texts.values() for word in company.readers if word in text}
+        assert "qvrotabadgezk" in before  # of the staff, and then a guest
+        assert "qvrotaparkingzk" not in after
         private = {word for word in told if "everyone" not in company.readers[word]}
         assert len(told) > len(company.readers) // 5  # the oracle saw something
         assert len(private) > 1

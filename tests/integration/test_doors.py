@@ -337,6 +337,7 @@ def settings_of_company(tmp_path, migrated_file):
     return make
 
 
+@pytest.mark.timeout(900)  # a minute and a half, on a busy machine four times that
 def test_no_door_ever_gives_anybody_a_word_of_what_they_may_not_read(settings_of_company):
     Company.make_settings = staticmethod(settings_of_company)
     before = next(checked)

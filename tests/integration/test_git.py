@@ -322,18 +322,6 @@ def test_a_folder_that_is_no_repository_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "stored"),
-    [
-        ("https://git.example/team/docs.git/", "https://git.example/team/docs.git"),
-        ("/srv//git/docs.git/", "/srv/git/docs.git"),
-    ],
-)
-def test_a_location_is_stored_in_one_spelling(given, stored):
-    assert kind_called("git").location(given) == stored
-    assert kind_called("git").location(stored) == stored
-
-
-@pytest.mark.parametrize(
     "given",
     ["", "docs", "-u", "--upload-pack=/bin/sh", "ext::sh -c id", "ssh://git@git.example/docs", "git@git.example:docs",
      "http://git.example/docs", "file:///srv/git", "git://git.example/docs", "https://ann:pass@git.example/docs",

@@ -414,19 +414,6 @@ def test_a_server_that_lies_about_length_fills_nothing(answer, error, fetch):
 
 
 @pytest.mark.parametrize(
-    ("given", "stored"),
-    [
-        ("imaps://ann@mail.example", "imaps://ann@mail.example:993/INBOX"),
-        ("IMAP://ann%40x.example@192.0.2.1/Inbox", "imap://ann%40x.example@192.0.2.1:143/INBOX"),
-        ("imaps://ann@[2001:db8::1]:1993/A%20b/c", "imaps://ann@[2001:db8::1]:1993/A%20b/c"),
-    ],
-)
-def test_a_location_is_stored_in_one_spelling(given, stored):
-    assert kind_called("imap").location(given) == stored
-    assert kind_called("imap").location(stored) == stored
-
-
-@pytest.mark.parametrize(
     "given",
     ["", "mail.example", "pop3://ann@mail.example/", "imaps://mail.example/", "imaps://ann:pass@mail.example/",
      "imaps://ann@/INBOX", "imaps://ann@127.1/", "imaps://ann@mail.example:99999/", "imaps://ann@mail.example\\@evil/",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from typing import Annotated, Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from app.server import openapi_document
+from app.wire import Wire
+from app.wire_openai import Lenient
 
 
 def unbounded(schema: dict[str, Any], components: dict[str, Any], where: str):
@@ -63,6 +67,36 @@ def test_every_string_list_and_number_of_a_request_is_bounded():
 
     assert len(found) > 30
     assert [u for where, schema in found for u in unbounded(schema, document["components"]["schemas"], where)] == []
+
+
+def descendants(model):
+    return [each for child in model.__subclasses__() for each in (child, *descendants(child))]
+
+
+NO_FLAG, NO_NUMBER = (0.0, 1, "true", "false"), ("5", "0.5", True)
+
+
+def test_nothing_but_a_flag_is_a_flag_and_nothing_but_a_number_a_number():
+    openapi_document()  # so that all bodies are there
+    names, accepted = set(), set()
+    for model in [*descendants(Wire), *descendants(Lenient)]:
+        if not model.__name__.endswith(("In", "Options")):
+            continue
+        for name, field in model.model_fields.items():
+            adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
+            schema = adapter.json_schema()
+            kinds = [schema.get("type"), *(each.get("type") for each in schema.get("anyOf", ()))]
+            if name == "floors":
+                kinds.append(schema["additionalProperties"]["type"])
+            (kind,) = {"boolean", "integer", "number"} & set(kinds) or {""}
+            for value in {"": (), "boolean": NO_FLAG}.get(kind, NO_NUMBER):
+                names.add(f"{model.__name__}.{name}")
+                with contextlib.suppress(ValidationError):
+                    adapter.validate_python({"recall@5": value} if name == "floors" else value)
+                    accepted.add((f"{model.__name__}.{name}", value))
+
+    assert len(names) > 15
+    assert accepted == set()
 
 
 @pytest.mark.parametrize(

@@ -610,7 +610,7 @@ def test_a_server_sends_what_there_is_to_tell(settings, sqlite_url, receiver, ca
         with found.parts.catalog.transaction() as session:
             run_id = runs.start_run(session, made)
             runs.fail_run(session, run_id)
-        wait_until(lambda: len(receiver.got) == 3, within_s=15)
+        wait_until(lambda: len(receiver.got) == 3)
         with found.parts.catalog.reading() as session:
             lines = [line.action for line in audit.lines(session) if line.action.startswith("notification.")]
         run_command("notify", "remove", "1")

@@ -328,14 +328,6 @@ def test_a_source_is_opened_from_its_record_with_its_secret(server, sqlite_catal
 
 
 @pytest.mark.parametrize(
-    ("given", "stored"),
-    [("s3://documents", "s3://documents"), ("S3://documents//a/b/ ", "s3://documents/a/b")],
-)
-def test_a_location_is_stored_in_one_spelling(given, stored):
-    assert kind_called("s3").location(given) == stored
-
-
-@pytest.mark.parametrize(
     "given",
     ["", "documents", "https://documents", "s3:/documents", "s3://Documents", "s3://a", "s3://documents/../other",
      "s3://id:key@documents", "s3://documents::file:///etc", "file:///etc", "memory://x", "reference://x"],

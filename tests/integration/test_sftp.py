@@ -395,19 +395,6 @@ def test_a_source_is_opened_from_its_record_with_its_secret(server, root, sqlite
 
 
 @pytest.mark.parametrize(
-    ("given", "stored"),
-    [
-        ("sftp://ann@files.example/docs/", "sftp://ann@files.example:22/docs"),
-        ("SFTP://ann@192.0.2.1:2222", "sftp://ann@192.0.2.1:2222/"),
-        ("sftp://ann@[2001:db8::1]/a%20b", "sftp://ann@[2001:db8::1]:22/a%20b"),
-    ],
-)
-def test_a_location_is_stored_in_one_spelling(given, stored):
-    assert kind_called("sftp").location(given) == stored
-    assert kind_called("sftp").location(stored) == stored
-
-
-@pytest.mark.parametrize(
     "given",
     ["", "files.example", "ssh://ann@files.example/", "sftp://files.example/", "sftp://ann:pass@files.example/",
      "sftp://ann@files.example/../etc", "sftp://ann@/docs", "sftp://ann@127.1/", "sftp://ann@0x7f000001/",

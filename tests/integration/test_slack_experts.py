@@ -9,11 +9,13 @@ import pytest
 from sqlalchemy import update
 
 from app import audit, personal
-from app.slack import experts, questions, store_help
+from app.slack import experts, questions, reviewed, store_help
 from app.slack.records import Incoming, Job, Visibility
 from app.tables_slack import SlackHelpRow
 from indexing import principals, store
 from indexing.tables import DocumentRow, SourceRow, utc_now
+from tests import slacks
+from tests.faces import wait_until
 from tests.slack_desk import cited, desk, found_for, rows
 
 pytestmark = pytest.mark.network
@@ -231,10 +233,10 @@ def test_the_writer_does_not_approve_while_somebody_else_can(d, people):
     assert "Somebody else has to approve" in d.told(people["olga"])
 
 
-def forge(d, user, action_id, value):
+def forge(d, user, action_id, value, message_ts=""):
     """Press a button that was never sent: the payload of another one, with another name."""
     channel = d.slack.direct(user)
-    ts = d.direct(user)[0].ts if d.direct(user) else d.slack.say(user, channel, "hi")
+    ts = message_ts or (d.direct(user)[0].ts if d.direct(user) else d.slack.say(user, channel, "hi"))
     payload = {"action_id": action_id, "value": value}
     payload = {"action": payload, "trigger_id": d.slack.world.trigger(user), "message_ts": ts, "is_ephemeral": False}
     team = d.slack.team_id
@@ -252,7 +254,7 @@ def test_one_owner_alone_publishes_explicitly(d):
     assert len(found_by(d, "ann")) == 1
 
 
-@pytest.mark.parametrize("action_id", ["reply", "approve", "refuse", "renew"])
+@pytest.mark.parametrize("action_id", ["reply", "approve", "refuse", "renew", "withdraw"])
 def test_who_is_no_owner_changes_nothing(d, people, action_id):
     asked(d, people["ann"])
     if action_id in {"approve", "refuse"}:
@@ -343,6 +345,18 @@ def test_a_refused_reply_is_told_and_another_may_be_given(d, people):
     replied(d, people["olga"], "In the attic.")
     assert (the_help(d).state, the_help(d).reply) == ("proposed", "In the attic.")
     assert found_by(d, "ann") == []
+
+
+def test_a_decision_stands_and_is_told_once_though_its_message_is_gone(d, people):
+    asked(d, people["ann"])
+    replied(d, people["olga"])
+    [_, proposal] = d.direct(people["otto"])
+    d.slack.world.remove(d.slack.world.find(d.slack.direct(people["otto"]), proposal.ts))
+    forge(d, people["otto"], "refuse", str(the_help(d).id), message_ts=proposal.ts)
+
+    assert the_help(d).state == "refused"
+    assert d.direct(people["otto"])[-1].text == "Refused. The writer has been told."
+    assert len([m for m in d.direct(people["olga"]) if "refused" in m.text]) == 1
 
 
 # --- who reads it ---------------------------------------------------------------------------------------------
@@ -438,10 +452,12 @@ def test_words_of_somebody_else_cannot_be_captured(d, people):
 
 
 def approved(d, people, readers="all"):
-    asked(d, people["ann"])
+    """Return the channel and the ts of the answer."""
+    where = asked(d, people["ann"])
     replied(d, people["olga"])
     press(d, people["otto"], f"approve:{readers}")
     assert len(found_by(d, "ann")) == 1
+    return where
 
 
 def pass_time(d, **ago):
@@ -449,12 +465,18 @@ def pass_time(d, **ago):
         session.execute(update(SlackHelpRow).values(expires_at=utc_now() - timedelta(**ago)))
 
 
+def time_goes_by(d):
+    """Do what a server does once in a while."""
+    reviewed.expire(d.bot.parts)
+    reviewed.tell_expired(d.bot)
+
+
 def test_an_expired_answer_is_not_served_and_its_owners_are_told_once(d, people):
     approved(d, people)
-    experts.expire(d.bot)
+    time_goes_by(d)
     assert len(found_by(d, "ann")) == 1
     pass_time(d, seconds=1)
-    threads = [threading.Thread(target=experts.expire, args=(d.bot,)) for _ in range(3)]
+    threads = [threading.Thread(target=time_goes_by, args=(d,)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -466,15 +488,65 @@ def test_an_expired_answer_is_not_served_and_its_owners_are_told_once(d, people)
         assert len([m for m in d.direct(people[name]) if "expired" in m.text]) == 1
 
 
+def test_an_answer_expires_while_no_workspace_is_served_and_is_told_of_once_it_is(d, people):
+    approved(d, people)
+    pass_time(d, seconds=1)
+    notes = slacks.Notes()
+    server = slacks.running(d.bot.parts, notes.handle, notes.sign)  # one that lacks the workspace's secrets
+    server.start()
+    try:
+        wait_until(lambda: the_help(d).state == "expired")
+    finally:
+        server.stop()
+    assert server.bots == {}
+    assert found_by(d, "ann") == []
+    assert not any("expired" in m.text for m in d.direct(people["olga"]))
+
+    time_goes_by(d)
+    time_goes_by(d)
+    assert len([m for m in d.direct(people["olga"]) if "expired" in m.text]) == 1
+
+
+def test_one_who_looks_after_a_published_answer_withdraws_it_and_it_can_be_renewed(d, people):
+    channel, ts = approved(d, people)
+    number = str(the_help(d).id)
+    forge(d, people["bob"], "withdraw", number)
+    assert "Only those who look after" in d.told(people["bob"])
+    assert len(found_by(d, "ann")) == 1
+    press(d, people["otto"], "withdraw")
+
+    assert found_by(d, "ann") == []
+    assert d.direct(people["otto"])[-1].text == "Withdrawn. It is not found or quoted any more."
+    [told] = [post for post in d.slack.replies(channel, ts) if "withdrawn" in post.text]
+    assert QUESTION in told.text
+    forge(d, people["olga"], "withdraw", number)
+    with d.bot.parts.catalog.reading() as session:
+        assert [line.object for line in audit.lines(session) if line.action == "help.withdraw"] == [number]
+    time_goes_by(d)
+    press(d, people["olga"], "renew")
+    d.submit(people["olga"], {})
+    press(d, people["otto"], "approve:all")
+    assert len(found_by(d, "ann")) == 1
+
+
+def test_what_expired_weeks_ago_is_no_news(d, people):
+    approved(d, people)
+    pass_time(d, days=31)
+    time_goes_by(d)
+
+    assert the_help(d).state == "expired"
+    assert not any("expired" in m.text for m in d.direct(people["olga"]))
+
+
 def test_a_renewed_answer_goes_through_approval_again(d, people):
     approved(d, people)
     pass_time(d, seconds=1)
-    experts.expire(d.bot)
+    time_goes_by(d)
     press(d, people["olga"], "renew")
     d.submit(people["olga"], {})
     assert found_by(d, "ann") == []
     press(d, people["otto"], "approve:all")
-    experts.expire(d.bot)
+    time_goes_by(d)
 
     assert len(found_by(d, "ann")) == 1
     assert the_help(d).reply == REPLY
@@ -487,7 +559,7 @@ def test_the_reviewed_answer_goes_when_who_asked_is_erased(d, people):
         assert ann is not None
         personal.erase_person(session, ann)
     assert rows(d, SlackHelpRow) == []
-    experts.expire(d.bot)
+    time_goes_by(d)
 
     assert found_by(d, "bob") == []
     assert [r.uri for r in rows(d, DocumentRow) if r.uri.startswith("reviewed/")] == []
@@ -498,7 +570,7 @@ def test_documents_that_others_push_to_the_source_stay(d, people):
     [source] = [r for r in rows(d, SourceRow) if r.name == "answers-bold"]
     assert d.face.push(source.id, "notes/1.md", "# Notes\n\nboiler things").status_code == 201
     pass_time(d, seconds=1)
-    experts.expire(d.bot)
+    time_goes_by(d)
 
     assert [r.uri for r in rows(d, DocumentRow) if r.source_id == source.id] == ["notes/1.md"]
 

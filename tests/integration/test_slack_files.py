@@ -151,11 +151,11 @@ def make_older(slack, by):
 def test_files_are_gone_from_the_answers_when_their_time_is_up_with_a_receipt(slack):
     ann = slack.member("ann")
     dropped(slack, ann, ("offer.txt", SECRET))
-    files.expire(slack.bot)
+    files.expire(slack.parts)
     assert "421000" in read_by(slack, ann)
 
     make_older(slack, timedelta(seconds=1))
-    files.expire(slack.bot)
+    files.expire(slack.parts)
 
     assert "421000" not in read_by(slack, ann)
     assert sources(slack) == []
@@ -168,7 +168,7 @@ def test_several_processes_expire_each_source_once(slack):
     for name in ("ann", "bob"):
         dropped(slack, slack.member(name), ("offer.txt", SECRET))
     make_older(slack, timedelta(seconds=1))
-    threads = [threading.Thread(target=files.expire, args=(slack.bot,)) for _ in range(4)]
+    threads = [threading.Thread(target=files.expire, args=(slack.parts,)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -212,7 +212,7 @@ def test_the_files_of_who_is_erased_go_with_the_next_look(slack):
         assert erased is not None
         personal.erase_person(session, erased)
 
-    files.expire(slack.bot)
+    files.expire(slack.parts)
 
     assert [source.name for source in sources(slack)] == ["handbook"]
 

@@ -14,7 +14,7 @@ from sqlalchemy import func, select, text, update
 from app import retention
 from app.errors import SlackError
 from app.metrics import Metrics
-from app.slack import store_inbox, store_workspaces
+from app.slack import store_inbox, store_people, store_workspaces
 from app.slack.bot import Bot
 from app.slack.client import Slack
 from app.slack.incoming import read
@@ -326,6 +326,23 @@ def test_what_another_workspace_says_is_not_ours(bot, catalog):
     assert jobs(catalog) == []
 
 
+def test_who_has_changed_is_believed_no_longer_once_that_is_acknowledged_and_makes_no_job(bot, catalog):
+    told = store_people.Profile(TEAM, slacks.ANN, member=True, deleted=False, locale="en-US", email=None)
+    with catalog.transaction() as session:
+        kept = store_people.keep(session, told, utc_now(), None)
+    assert kept is not None
+    assert kept.is_believed
+    body = message(type="user_change", user={"id": slacks.ANN, "is_restricted": True}, channel=None, ts=None)
+
+    assert Listener(bot, lambda *_: None).take(body)
+
+    with catalog.reading() as session:
+        found = store_people.known(session, TEAM, slacks.ANN)
+    assert found is not None
+    assert not found.is_believed
+    assert jobs(catalog) == []
+
+
 def test_the_listener_notes_that_it_heard_something_also_of_what_is_no_question(bot, catalog):
     assert Listener(bot, lambda *_: None).take(message(bot_id="B1"))
 
@@ -364,7 +381,7 @@ def test_jobs_are_done_by_whoever_is_free_each_once(bot, catalog, at_work):
         for listener in listeners:  # Slack tells both
             listener.take(mention(f"<@{BOT}> {number}?", ts=f"17.{number}", event_id=f"Ev{number}"))
 
-    wait_until(lambda: states(catalog) == ["done"] * 20, within_s=30)
+    wait_until(lambda: states(catalog) == ["done"] * 20)
     assert sorted(job.id for job in notes.handled) == [row.id for row in jobs(catalog)]
     assert {job_id for job_id, ahead in notes.signs if ahead == 0} == {job.id for job in notes.handled}
 

@@ -130,6 +130,7 @@ def test_the_page_can_do_nothing_but_send_its_form_to_us_and_speaks_french_too(c
     assert "<script" not in page.text
     assert "pourra lire ce que vous" in text_of(page)
     assert "vous lui donneriez vos accès" in text_of(page)
+    assert "«\N{NO-BREAK SPACE}ann\N{NO-BREAK SPACE}»" in text_of(page)
 
 
 def test_a_form_that_is_not_ours_links_nobody(company):

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import select, update
 
 from app import audit, personal
+from app.errors import SlackError
 from app.slack import store_people, who
 from app.slack.client import Slack
-from app.slack.who import forget_user, owned, person, principals_of
+from app.slack.who import owned, person, principals_of, refresh
 from app.tables_slack import SlackUserRow
 from app.testing.slack import FakeSlack
 from indexing import principals
@@ -56,6 +57,12 @@ def named(bot, name):
 def linked(bot, user_id, name, how):
     with bot.parts.catalog.transaction() as session:
         store_people.link(session, TEAM, user_id, named(bot, name), how)
+
+
+def forget_user(bot, user_id):
+    """Do what is done when Slack says that somebody has changed."""
+    with bot.parts.catalog.transaction() as session:
+        store_people.forget(session, bot.workspace.team_id, user_id)
 
 
 def seen(bot, user_id, team_id=TEAM):
@@ -359,6 +366,55 @@ def test_principals_of_several_are_known_only_if_each_is_linked(bot, told):
     told.asked.clear()
     assert principals_of(bot, {f"U{number}" for number in range(1, 100)}) is None
     assert told.asked == []  # one who is known to be nobody is enough
+
+
+def test_one_of_several_who_is_suspended_or_whose_domain_was_taken_away_makes_them_unknown(bot, told):
+    told.user("U1", MAIL)
+    told.user("U2")
+    linked(bot, "U2", "bob", "admin")
+    assert principals_of(bot, {"U1", "U2"}) is not None
+    with bot.parts.catalog.transaction() as session:
+        principals.set_state(session, named(bot, "bob"), "suspended")
+    assert principals_of(bot, {"U1", "U2"}) is None
+    with bot.parts.catalog.transaction() as session:
+        principals.set_state(session, named(bot, "bob"), "active")
+    assert principals_of(bot, {"U1", "U2"}) is not None
+    assert principals_of(changed(bot, domains=()), {"U1", "U2"}) is None
+
+
+# --- before it is needed ------------------------------------------------------------------------------------------
+
+
+def test_linked_people_are_asked_for_before_they_are_believed_no_longer(bot, told):
+    told.user("U1", MAIL)
+    told.user("U2")  # whom nobody linked
+    for user in ("U1", "U2"):
+        person(bot, user)
+    told.asked.clear()
+    refresh(bot)
+    assert told.asked == []  # all that is known is fresh
+    later(bot, 51)
+    refresh(bot)
+    assert told.asked == [("users.info", "U1")]
+    refresh(bot)
+    assert told.asked == [("users.info", "U1")]
+    later(bot, 51)
+    told.refuses["users.info"] = "internal_error"
+    with pytest.raises(SlackError):
+        refresh(bot)
+    assert seen(bot, "U1") == (named(bot, MAIL), False)  # until the hour is over
+
+
+def test_a_guest_is_found_out_without_a_question(bot, told):
+    told.user("U1", MAIL)
+    person(bot, "U1")
+    told.user("U1", MAIL, is_restricted=True)
+    later(bot, 51)
+    refresh(bot)
+    told.asked.clear()
+
+    assert seen(bot, "U1") == (None, True)
+    assert told.asked == []
 
 
 # --- over a socket ----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -10,12 +11,25 @@ from pathlib import Path
 
 import pytest
 
+#: Runs one command for each line of its input, and prints its code and what it printed.
+COMMANDS = """
+import contextlib, io, json, sys
+from app.cli import main
+for line in sys.stdin:
+    code, said = 0, io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            main(json.loads(line))
+        except SystemExit as exc:
+            code = exc.code or 0
+    print(json.dumps([code, said.getvalue()]), flush=True)
+"""
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-source.md"
 
 
 @pytest.fixture
 def metier(tmp_path):
-    """Return a function that runs the command where the example is installed."""
+    """Return a function that runs the command in a process where the example is installed."""
     example = next(
         block for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL) if "NOTES =" in block
     )
@@ -31,13 +45,23 @@ def metier(tmp_path):
     (site / "metier_notes-1.0.dist-info" / "entry_points.txt").write_text(points)
     environment = {**os.environ, "PYTHONPATH": str(site), "METIER_DATA_DIR": str(tmp_path / "data")}
 
-    def run(*arguments, rc=0):
-        command = [sys.executable, "-c", "from app.cli import main; main()", *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == rc, done.stdout + done.stderr
-        return done.stdout + done.stderr
+    command = [sys.executable, "-c", COMMANDS]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        asked, told = process.stdin, process.stdout
+        assert asked is not None
+        assert told is not None
 
-    return run
+        def run(*arguments, rc=0):
+            asked.write(json.dumps(arguments) + "\n")
+            asked.flush()
+            code, said = json.loads(told.readline())
+            assert code == rc, said
+            return said
+
+        yield run
+        asked.close()
 
 
 def test_a_kind_of_another_package_is_listed_added_synchronised_and_searched(metier, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from urllib.parse import quote
 
 from indexing.outbound import Limits, Outbound
@@ -10,10 +9,10 @@ from indexing.outbound_rules import parse_allowed
 from indexing.sources.imap import ImapSource
 from indexing.sources.imap_client import Account
 from tests.dovecots import dovecot
-from tests.sources.place import Place
+from tests.sources.place import Ended, Place
 
 
-class Imap(Place):
+class Imap(Ended, Place):
     kind = "imap"
     knows_sizes = False  # of the message, not of its text
     keeps_identity = True  # by the Message-ID
@@ -57,9 +56,3 @@ class Imap(Place):
 
     def holds(self, found, content):
         return found.endswith(b"\r\n\r\n" + content)
-
-    @contextlib.contextmanager
-    def outage(self):
-        self.server.end()
-        yield
-        self.server.begin()

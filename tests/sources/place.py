@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import contextlib
+    from collections.abc import Iterator
     from pathlib import Path
 
     from indexing.sources import SourceContext
@@ -54,6 +55,40 @@ class Place:
     def outage(self) -> contextlib.AbstractContextManager[None]:
         """Fail in the middle of a listing, and when something is fetched, as long as the body goes on."""
         raise NotImplementedError
+
+
+class OnDisk(Place):
+    """Files of a folder of this machine, which the source may see through a server."""
+
+    root: Path
+
+    def __init__(self, context: SourceContext, tmp_path: Path, resources: contextlib.ExitStack) -> None:
+        super().__init__(context, tmp_path, resources)
+        self.root = tmp_path / "root"
+        self.root.mkdir()
+
+    def write(self, name: str, content: bytes) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    def remove(self, name: str) -> None:
+        (self.root / name).unlink()
+
+    def rename(self, name: str, new_name: str) -> None:
+        (self.root / name).rename(self.root / new_name)
+
+
+class Ended:
+    """An outage that ends the server and its connections."""
+
+    server: Any
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        self.server.end()
+        yield
+        self.server.begin()
 
 
 def fetched(tmp_path: Path, source: Any, item: Any) -> Any:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from indexing.outbound import Limits, Outbound
 from indexing.outbound_rules import parse_allowed
 from indexing.sources.files import FilesSource
 from indexing.sources.sftp import host_key
-from tests.sources.place import Place
+from tests.sources.place import Ended, OnDisk
 from tests.sshd import sshd
 
 
-class Sftp(Place):
+class Sftp(Ended, OnDisk):
     kind = "sftp"
 
     def __init__(self, context, tmp_path, resources):
         from indexing.sources.sftp_client import SftpFiles
 
-        self.root = tmp_path / "root"
-        self.root.mkdir()
+        super().__init__(context, tmp_path, resources)
         (tmp_path / "sshd").mkdir()
         self.server = resources.enter_context(sshd(tmp_path / "sshd"))
         self.files = SftpFiles(
@@ -31,20 +28,3 @@ class Sftp(Place):
             outbound=Outbound(parse_allowed([f"127.0.0.1:{self.server.port}"]), Limits(silent_s=5)),
         )
         self.source = FilesSource(self.files, sleep=lambda seconds: None)
-
-    def write(self, name, content):
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-
-    def remove(self, name):
-        (self.root / name).unlink()
-
-    def rename(self, name, new_name):
-        (self.root / name).rename(self.root / new_name)
-
-    @contextlib.contextmanager
-    def outage(self):
-        self.server.end()
-        yield
-        self.server.begin()

@@ -10,33 +10,21 @@ from indexing.sources.files import FilesSource
 from indexing.sources.rest import Rest
 from indexing.sources.webdav import WebdavFiles, basic
 from tests.davs import dav
-from tests.sources.place import Place
+from tests.sources.place import OnDisk
 
 MOST_BYTES = 1 << 20
 
 
-class Webdav(Place):
+class Webdav(OnDisk):
     kind = "webdav"
 
     def __init__(self, context, tmp_path, resources):
-        self.root = tmp_path / "root"
-        self.root.mkdir()
+        super().__init__(context, tmp_path, resources)
         self.server = resources.enter_context(dav(self.root))
         outbound = Outbound(parse_allowed([f"127.0.0.1:{self.server.port}"]))
         rest = Rest(outbound, basic("ann:secret"), sleep=lambda seconds: None)
         files = WebdavFiles(f"{self.server.url}/files/", rest, MOST_BYTES)
         self.source = FilesSource(files, most_bytes=MOST_BYTES, sleep=lambda seconds: None)
-
-    def write(self, name, content):
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-
-    def remove(self, name):
-        (self.root / name).unlink()
-
-    def rename(self, name, new_name):
-        (self.root / name).rename(self.root / new_name)
 
     @contextlib.contextmanager
     def outage(self):

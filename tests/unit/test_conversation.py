@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.conversation import (
@@ -231,6 +231,7 @@ def test_a_thousand_turns_cost_what_a_few_do():
         st.builds(Turn, st.sampled_from(["user", "assistant", "system", "tool", ""]), st.text(max_size=60)), max_size=6
     ),
 )
+@example("", [Turn("user", "0A0"), Turn("assistant", "0A0")])
 def test_whatever_is_carried_was_said_as_a_plain_word(question, history):
     rewritten = standalone(question, history)
     said = {word for turn in history if turn.role in {"user", "assistant"} for word in plain_words(turn.text)}

@@ -229,6 +229,15 @@ def test_the_home_tab_and_members_of_channels_are_told_of():
     assert joined.payload == {"event": "member_joined_channel", "user": ANN}
 
 
+def test_of_who_has_changed_nothing_is_taken_but_who_it_is():
+    said = {"id": ANN, "name": "ann", "is_restricted": True, "profile": {"email": "ann@corp.example"}}
+    changed = read(message(type="user_change", user=said, channel=None, ts=None, event_ts="5.5"), BOT)
+
+    assert changed is not None
+    assert (changed.kind, changed.user_id, changed.payload, changed.lane) == ("user", ANN, {}, "quick")
+    assert read(message(type="user_change", user=ANN), BOT) is None
+
+
 LETTERS = st.text(st.sampled_from("aé\x00\ud800<@>&|😀"), max_size=6)
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | LETTERS | st.sampled_from([ANN, BOT, TEAM, CHANNEL, TS]),
@@ -257,7 +266,7 @@ BODIES = ("event_callback", "block_actions", "view_submission", "message_action"
     st.sampled_from(BODIES),
     st.dictionaries(st.sampled_from(OUTER), ANYTHING),
     st.dictionaries(st.sampled_from(KEYS), ANYTHING),
-    st.sampled_from(("message", "app_mention", "app_home_opened", "member_joined_channel")),
+    st.sampled_from(("message", "app_mention", "app_home_opened", "member_joined_channel", "user_change")),
 )
 def test_no_body_makes_it_fail_and_what_it_returns_fits_the_catalog(kind, outer, inner, name):
     found = read({"team_id": TEAM} | outer | {"type": kind, "event": {"type": name} | inner}, BOT)

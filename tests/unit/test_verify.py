@@ -3,7 +3,8 @@ from __future__ import annotations
 import os
 import random
 import re
-from itertools import pairwise
+from dataclasses import replace
+from itertools import pairwise, permutations
 
 import pytest
 from hypothesis import example, given
@@ -167,14 +168,30 @@ HARD = [
 def test_what_the_reader_quotes_always_survives(question, extra):
     passages = (*PASSAGES, passage(extra, 4))
     sentences = weigh(question, passages, "en", WordReader(), HashEmbedder(), abstain.fitted().sentence_weights)
-    for n in range(len(sentences)):  # whichever sentence is best
-        request = GenerationRequest(question, "en", passages, (sentences[n],))
+    sure = [replace(each, probability=0.9) for each in sentences]
+    alone, together = [(each,) for each in sure], permutations(sure, 2)
+    for chosen in (*alone, *together):  # whichever sentences are best
+        request = GenerationRequest(question, "en", passages, chosen)
         verifier = Verifier(passages, "en", own=True)
         for piece in Reader().generate(request):
             verifier.feed(piece)
         verifier.finish()
 
         assert (verifier.unsupported, bool(verifier.citations)) == (0, True), verifier.text
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "The documents say: “Unused days expire on 31 March” [1] “Badges are issued by reception” [2]",
+        "Les documents indiquent : « Unused days expire on 31 March » [1] « Badges are issued by reception » [2]",
+    ],
+)
+def test_two_quotations_without_a_full_stop_are_two_sentences(told):
+    verifier = Verifier(PASSAGES, "en", own=True)
+
+    assert verified(verifier, told) == told
+    assert (verifier.kept, verifier.unsupported) == (2, 0)
 
 
 def test_a_quotation_of_two_sentences_has_one_marker_at_its_end():
