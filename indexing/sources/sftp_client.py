@@ -8,17 +8,30 @@ from __future__ import annotations
 import contextlib
 import hmac
 import io
+import itertools
 import os
 import stat
 import struct
 import threading
 import time
 import weakref
+from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import paramiko
-from paramiko.sftp import CMD_CLOSE, CMD_HANDLE, CMD_NAME, CMD_OPENDIR, CMD_READDIR, CMD_REALPATH
+from paramiko.sftp import (
+    CMD_CLOSE,
+    CMD_DATA,
+    CMD_HANDLE,
+    CMD_NAME,
+    CMD_OPENDIR,
+    CMD_READ,
+    CMD_READDIR,
+    CMD_REALPATH,
+    CMD_STATUS,
+    int64,
+)
 
 from indexing.errors import ItemUnreadable, OutboundError, SourceError
 from indexing.outbound_sockets import connected
@@ -32,7 +45,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_PIECE_BYTES = 1 << 18
+_PIECE_BYTES = 1 << 15  # what every server sends at once: draft-ietf-secsh-filexfer-02, section 3
 _REQUESTS_AHEAD = 64
 #: SFTP has whole seconds, and its server's clock may differ from ours: a file this new may be written again unseen.
 _CLOCK_GRAIN_S = 60
@@ -87,7 +100,7 @@ class SftpFiles:
                 size = before.st_size or 0
                 return take(
                     Opened(
-                        _pieces(file, size, what, time.monotonic() + self._outbound.limits.seconds),
+                        client.pieces(file.handle, size, time.monotonic() + self._outbound.limits.seconds),
                         size_bytes=size,
                         version=_version(before),
                         modified_at=_moment(before),
@@ -192,6 +205,65 @@ class _Client(paramiko.SFTPClient):  # type: ignore[misc]  # it has no types
         found: bytes = answer.get_binary()
         return found
 
+    def pieces(self, handle: bytes, size: int, deadline: float) -> Iterator[bytes]:
+        """Yield the open file in order, up to its end; behind *size* bytes up to one piece more, if it has grown.
+
+        Many requests are under way at a time. Raises TimeoutError after *deadline*, of the monotonic clock.
+        paramiko's own prefetch is not used: of a file that shrinks while it is read, it waits for answers that have
+        come already, and its thread does not end (_async_response of its files keeps the requests that met the end).
+        """
+        wanted = _in_pieces(size)
+        asked: deque[tuple[int, int, int]] = deque()
+        answers = _Answers()
+        while True:
+            for offset, length in itertools.islice(wanted, _REQUESTS_AHEAD - len(asked)):
+                number = self._async_request(answers, CMD_READ, handle, int64(offset), length)
+                asked.append((number, offset, length))
+            if not asked:
+                return
+            number, offset, length = asked.popleft()
+            while number not in answers.sent:
+                self._read_response()
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+            piece = self._data(*answers.sent.pop(number))
+            if not piece:
+                return
+            yield piece
+            if (rest := length - len(piece)) > 0:  # a server may send less than was asked for: not yet the end
+                offset += len(piece)
+                number = self._async_request(answers, CMD_READ, handle, int64(offset), rest)
+                asked.appendleft((number, offset, rest))
+
+    def _data(self, kind: int, answer: paramiko.Message) -> bytes:
+        """Return what was sent; nothing at the end of the file."""
+        if kind == CMD_STATUS:
+            with contextlib.suppress(EOFError):
+                self._convert_status(answer)
+            return b""
+        if kind != CMD_DATA:
+            raise paramiko.SFTPError("no data was sent")
+        data: bytes = answer.get_string()
+        return data
+
+
+class _Answers:
+    """What was sent for requests that nobody waited for yet, by their number."""
+
+    def __init__(self) -> None:
+        self.sent: dict[int, tuple[int, paramiko.Message]] = {}
+
+    def _async_response(self, kind: int, answer: paramiko.Message, number: int) -> None:
+        """Keep *answer*: paramiko's client calls this."""
+        self.sent[number] = (kind, answer)
+
+
+def _in_pieces(size: int) -> Iterator[tuple[int, int]]:
+    """Yield offset and length of each piece of *size* bytes, and of one behind them."""
+    for offset in range(0, size, _PIECE_BYTES):
+        yield offset, min(_PIECE_BYTES, size - offset)
+    yield size, _PIECE_BYTES
+
 
 def _check_key(shown: paramiko.PKey, wanted: tuple[str, bytes] | None, server: str) -> None:
     """Raise SourceError unless the server has shown the key that it must."""
@@ -235,18 +307,6 @@ def _meaning(what: str) -> Iterator[None]:
         raise OutboundError(f"{what} does not answer, or only slowly.") from exc
     except (OSError, EOFError, ValueError, struct.error, paramiko.SSHException, paramiko.SFTPError) as exc:
         raise OutboundError(f"{what} cannot be read: {str(exc) or type(exc).__name__}.") from exc
-
-
-def _pieces(file: paramiko.SFTPFile, size: int, what: str, deadline: float) -> Iterator[bytes]:
-    """Yield up to *size* bytes, and one more piece if there is more: the file has grown then."""
-    file.prefetch(size, _REQUESTS_AHEAD)
-    while True:
-        if time.monotonic() > deadline:
-            raise OutboundError(f"{what} does not answer, or only slowly.")
-        piece = file.read(_PIECE_BYTES)
-        if not piece:
-            return
-        yield piece
 
 
 def _entry(name: str, found: paramiko.SFTPAttributes) -> Entry:

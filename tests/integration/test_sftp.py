@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from indexing import store
@@ -64,6 +67,93 @@ def source(server, root):
         return FilesSource(SftpFiles(**(right | told)), most_bytes=most_bytes, sleep=lambda seconds: None)
 
     return made
+
+
+class OpenFile(paramiko.SFTPHandle):  # type: ignore[misc]
+    """A file of *size* bytes, as its server says; *read* is what it sends from an offset, up to a length."""
+
+    def __init__(self, size, read):
+        super().__init__()
+        self._size = size
+        self.read = read
+
+    def stat(self):
+        found = paramiko.SFTPAttributes()
+        found.filename, found.st_mode, found.st_size = "a.bin", 0o100644, self._size
+        found.st_atime = found.st_mtime = 1
+        return found
+
+
+class OneFile(paramiko.SFTPServerInterface):  # type: ignore[misc]
+    """A folder with the file a.bin, which is sent twice, as if the folder was written to meanwhile."""
+
+    def __init__(self, server, size, read):
+        super().__init__(server)
+        self._file = OpenFile(size, read)
+
+    def canonicalize(self, path):
+        return f"/{path.strip('/')}"
+
+    def list_folder(self, path):
+        return [self._file.stat(), self._file.stat()]
+
+    def lstat(self, path):
+        return self._file.stat()
+
+    def open(self, path, flags, attr):
+        return self._file
+
+
+class OnePassword(paramiko.ServerInterface):  # type: ignore[misc]
+    def check_auth_password(self, username, password):
+        good = (username, password) == ("ann", "secret")
+        return paramiko.AUTH_SUCCESSFUL if good else paramiko.AUTH_FAILED
+
+    def check_channel_request(self, kind, chanid):
+        return paramiko.OPEN_SUCCEEDED
+
+
+@contextlib.contextmanager
+def small_server(server, size=0, read=lambda offset, length: b"", **limits):
+    """Yield how a source reaches a server of paramiko's own for one connection: it does what OpenSSH's never does."""
+
+    def serve():
+        transport = paramiko.Transport(listening.accept()[0])
+        transport.add_server_key(paramiko.Ed25519Key.from_private_key_file(str(server.folder / "host")))
+        transport.set_subsystem_handler("sftp", paramiko.SFTPServer, OneFile, size, read)
+        transport.start_server(server=OnePassword())
+        served.append(transport)
+
+    served: list[paramiko.Transport] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        outbound = Outbound(parse_allowed([f"127.0.0.1:{port}"]), Limits(silent_s=5, **limits))
+        try:
+            yield {"server": ("127.0.0.1", port), "user": "ann", "secret": "secret", "outbound": outbound}
+        finally:
+            thread.join(5)
+            for transport in served:
+                transport.close()
+
+
+class Edited:
+    """The files of another one; each time that one has begun to be read, the next edit is done."""
+
+    def __init__(self, files, edits):
+        self.entries = files.entries
+        self._files = files
+        self._edits = edits
+
+    def read(self, parts, take):
+        def pieces(found):
+            for number, piece in enumerate(found.pieces):
+                yield piece
+                if number == 0 and self._edits:
+                    self._edits.pop(0)()
+
+        return self._files.read(parts, lambda found: take(replace(found, pieces=pieces(found))))
 
 
 def names(source):
@@ -140,46 +230,10 @@ def test_a_key_that_the_server_does_not_know_is_denied(server, source):
 
 def test_a_password_lets_in_and_a_name_that_is_sent_twice_is_one_file(server, source):
     """OpenSSH asks the machine's own passwords; a small server stands in for it."""
-    import paramiko
 
-    class AnyFolder(paramiko.SFTPServerInterface):  # type: ignore[misc]
-        def canonicalize(self, path):
-            return os.path.normpath(f"/{path}")
-
-        def list_folder(self, path):
-            found = paramiko.SFTPAttributes()
-            found.filename, found.st_mode, found.st_size, found.st_mtime = "a.txt", 0o100644, 1, 1
-            return [found, found]  # as a folder that is written to while it is listed
-
-    class OnePassword(paramiko.ServerInterface):  # type: ignore[misc]
-        def check_auth_password(self, username, password):
-            good = (username, password) == ("ann", "secret")
-            return paramiko.AUTH_SUCCESSFUL if good else paramiko.AUTH_FAILED
-
-        def check_channel_request(self, kind, chanid):
-            return paramiko.OPEN_SUCCEEDED
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-
-        def serve():
-            transport = paramiko.Transport(listening.accept()[0])
-            transport.add_server_key(paramiko.Ed25519Key.from_private_key_file(str(server.folder / "host")))
-            transport.set_subsystem_handler("sftp", paramiko.SFTPServer, AnyFolder)
-            transport.start_server(server=OnePassword())
-            served.append(transport)
-
-        served: list[paramiko.Transport] = []
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        outbound = Outbound(parse_allowed([f"127.0.0.1:{port}"]), Limits(silent_s=5))
-        try:
-            opened = source(server=("127.0.0.1", port), user="ann", secret="secret", outbound=outbound)
-            assert [item.uri for page in opened.pages(None) for item in page.items] == ["a.txt"]
-        finally:
-            thread.join(5)
-            for transport in served:
-                transport.close()
+    with small_server(server) as place:
+        opened = source(**place)
+        assert [item.uri for page in opened.pages(None) for item in page.items] == ["a.bin"]
 
 
 # --- which machines ------------------------------------------------------------------------------------------------
@@ -350,32 +404,79 @@ def test_a_file_that_is_written_while_it_is_read_is_read_again_whole(source, roo
     path.write_bytes(b"1" * 600_000)
     opened = source()
     (item,) = listed(opened).items
-    files = opened._files
-    edits = [b"2" * 600_000, b"3" * 500_000]
 
-    class Edited:
-        """The files, one of which is written each time that it was begun to be read."""
+    def written(content, seconds):
+        path.write_bytes(content)
+        aged(path, seconds)
 
-        def __init__(self):
-            self.entries = files.entries
+    edits = [partial(written, b"2" * 500_000, 7200), partial(written, b"3" * 600_000, 3600)]
+    raw = fetch(FilesSource(Edited(opened._files, edits), sleep=lambda seconds: None), item)
 
-        def read(self, parts, take):
-            from dataclasses import replace
-
-            def pieces(found):
-                for number, piece in enumerate(found.pieces):
-                    yield piece
-                    if number == 0 and edits:
-                        path.write_bytes(edits.pop())
-                        aged(path, 3600 * (len(edits) + 1))
-
-            return files.read(parts, lambda found: take(replace(found, pieces=pieces(found))))
-
-    raw = fetch(FilesSource(Edited(), sleep=lambda seconds: None), item)
-
-    assert raw.path.read_bytes() == b"2" * 600_000 == path.read_bytes()
+    assert raw.path.read_bytes() == b"3" * 600_000 == path.read_bytes()
     assert raw.version_tag == listed(opened).items[0].version_tag
     assert edits == []
+
+
+@pytest.mark.parametrize("kept", [199, 150, 100, 1, 0])
+def test_a_file_that_shrinks_while_it_is_read_is_read_again_at_once_and_leaves_no_thread(source, root, fetch, kept):
+    """However many of the requests under way meet the new end; paramiko's own prefetch waits for those for ever."""
+    path, request = root / "a.bin", 1 << 15
+    path.write_bytes(b"1" * 200 * request)
+    aged(path)
+    opened = source(most_bytes=200 * request)
+    (item,) = listed(opened).items
+    threads = threading.active_count()
+
+    edits = [partial(os.truncate, path, kept * request)]
+    raw = fetch(FilesSource(Edited(opened._files, edits), most_bytes=200 * request, sleep=lambda seconds: None), item)
+
+    assert raw.path.read_bytes() == b"1" * kept * request
+    assert edits == []
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 15, (1 << 15) + 1, 300_000])
+def test_a_server_that_sends_less_than_is_asked_for_is_asked_for_the_rest(server, source, fetch, size):
+    content = os.urandom(size)
+
+    with small_server(server, size, lambda offset, length: content[offset : offset + min(length, 10_000)]) as place:
+        opened = source(**place)
+        (item,) = listed(opened).items
+        assert fetch(opened, item).path.read_bytes() == content
+
+
+@pytest.mark.parametrize("size", [0, 1 << 15])
+def test_a_file_that_is_longer_than_its_server_says_is_not_taken_for_whole(server, source, fetch, size):
+    content = b"1" * (size + 1)
+
+    with small_server(server, size, lambda offset, length: content[offset : offset + length]) as place:
+        opened = source(**place)
+        (item,) = listed(opened).items
+        with pytest.raises(ItemUnreadable, match="being written to"):
+            fetch(opened, item)
+
+
+def test_a_server_that_sends_a_file_ever_so_slowly_ends_by_the_limit(server, source, fetch):
+    def dripping(offset, length):
+        time.sleep(0.02)
+        return b"1"
+
+    with small_server(server, 1000, dripping, seconds=0.5) as place:
+        opened = source(**place)
+        (item,) = listed(opened).items
+        with pytest.raises(ItemUnreadable, match="slowly"):
+            fetch(opened, item)
+
+
+def test_a_server_that_refuses_in_the_middle_of_a_file_is_said_to(server, source, fetch):
+    def refusing(offset, length):
+        return b"1" * length if offset == 0 else paramiko.SFTP_PERMISSION_DENIED
+
+    with small_server(server, 1 << 16, refusing) as place:
+        opened = source(**place)
+        (item,) = listed(opened).items
+        with pytest.raises(ItemUnreadable, match="does not let us in"):
+            fetch(opened, item)
 
 
 # --- the kind ------------------------------------------------------------------------------------------------------
