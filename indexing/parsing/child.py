@@ -41,7 +41,7 @@ def main(read: Callable[[Job], Parsed] = read_file, layers: Collection[str] = co
         _answer(answers, {"layers": confine.confine(limits, place, layers)})
         scratch = Path.cwd() / "scratch"
         while line := requests.readline():
-            confine.die_with_parent(requests.fileno(), armed=True)
+            confine.die_with_parent(answers.fileno(), armed=True)
             if os.getppid() != parent:  # it went before the watch was set
                 return
             confine.limit_cpu(limits.timeout_s)
@@ -50,7 +50,7 @@ def main(read: Callable[[Job], Parsed] = read_file, layers: Collection[str] = co
                 answer = _serve(read, json.loads(line), limits, scratch)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
-            confine.die_with_parent(requests.fileno(), armed=False)
+            confine.die_with_parent(answers.fileno(), armed=False)
             _answer(answers, answer | {"memory_mb": _resident_mb(statm)})
     shutil.rmtree(place, ignore_errors=True)  # the service ended without closing its pool
 

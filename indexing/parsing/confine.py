@@ -111,10 +111,12 @@ def _leave_the_network() -> str | None:
 
 
 def die_with_parent(descriptor: int, *, armed: bool) -> None:
-    """Let the kernel kill this whole process group as soon as the pipe at *descriptor* is closed by the parent.
+    """Let the kernel kill this whole process group as soon as the parent is gone, the reader of the pipe *descriptor*.
 
-    Used while a file is read, when nothing else can arrive on that pipe. The parent-death signal of prctl(2) is no
-    good here: it is sent when the *thread* that started this process ends, and pools have many threads.
+    Used while a file is read, when the parent reads nothing from that pipe. Not the pipe of the requests: the kernel
+    tells of what was written into a pipe after its reader may have taken it (pipe_write in fs/pipe.c), so a writer that
+    was interrupted there would kill whoever has begun to read the file. The parent-death signal of prctl(2) is no good
+    either: it is sent when the *thread* that started this process ends, and pools have many threads.
     """
     if sys.platform != "linux":
         return

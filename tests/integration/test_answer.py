@@ -382,7 +382,7 @@ def test_client_is_heard_leaving_while_nothing_that_is_written_has_support(parts
     next(events), next(events)
     began = time.monotonic()
     assert next(events) == Token("")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     events.close()
 
 

@@ -49,7 +49,7 @@ def source(server, tmp_path):
             url or f"{server.url}/docs.git",
             branch,
             headers=basic("x-access-token", token),
-            outbound=Outbound(parse_allowed([f"127.0.0.1:{server.port}", *allowed]), Limits(silent_s=5)),
+            outbound=Outbound(parse_allowed([f"127.0.0.1:{server.port}", *allowed]), Limits(silent_s=30)),
         )
         return GitSource(clone, **({"fresh_s": 0.0} | told))
 

@@ -63,7 +63,7 @@ def source(server, mailbox):
             "mailbox": mailbox,
             "encrypted": False,
             "outbound": Outbound(
-                parse_allowed(["127.0.0.1:" + str(told.get("port", server.port))]), Limits(silent_s=5)
+                parse_allowed(["127.0.0.1:" + str(told.get("port", server.port))]), Limits(silent_s=30)
             ),
             "tls": server.trust,
         }
@@ -321,7 +321,7 @@ def account(port, limits):
 
 def scripted_listing(limits=None, **answers):
     with scripted(**answers) as port:
-        return listed(ImapSource(account(port, limits or Limits(silent_s=2))))
+        return listed(ImapSource(account(port, limits or Limits(silent_s=10))))
 
 
 def test_answers_in_any_order_and_shape_are_understood():
@@ -404,7 +404,7 @@ def test_what_is_no_answer_of_use_is_an_error(answers):
 )
 def test_a_server_that_lies_about_length_fills_nothing(answer, error, fetch):
     with scripted(UID_FETCH=[_GOOD["FETCH"], answer]) as port:
-        opened = ImapSource(account(port, Limits(silent_s=2)), most_bytes=3 << 20)
+        opened = ImapSource(account(port, Limits(silent_s=10)), most_bytes=3 << 20)
         item = listed(opened).items[0]
         with pytest.raises(error):
             fetch(opened, item)

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -222,7 +223,7 @@ def besiege(world):
 
 
 def test_healthy_files_beside_a_siege_are_not_delayed(world, tmp_path):
-    w = world(parse_workers=2, parse_timeout_s=3)
+    w = world(parse_workers=2, parse_timeout_s=60)
     for _ in range(2):
         w.try_out("read the catalog")
     siege = threading.Thread(target=besiege, args=(w,))
@@ -233,8 +234,10 @@ def test_healthy_files_beside_a_siege_are_not_delayed(world, tmp_path):
     started = time.monotonic()
     for _ in range(10):
         w.pool.parse(path, "healthy.json", None, w.work)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
     assert siege.is_alive()
+    for process in w.pool.process_ids:
+        os.kill(process, signal.SIGKILL)
     siege.join()
 
 

@@ -241,14 +241,14 @@ def test_a_body_announced_as_too_long_is_not_read(site, asked):
         request.send_response(200)
         request.send_header("Content-Length", str(10 << 30))
         request.end_headers()
-        site.stopping.wait(5)
+        site.stopping.wait(60)
 
     site.answers["/"] = announced
     started = time.monotonic()
 
     with pytest.raises(OutboundTooLong):
         asked(most_bytes=1 << 20)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
 
 
 def test_a_body_shorter_than_announced_is_an_error(site, asked):
@@ -281,7 +281,7 @@ def test_a_server_that_hangs_or_drips_is_given_up(site, asked, dripping):
 
     with pytest.raises(OutboundError, match="slowly"):
         asked(seconds=0.6, silent_s=0.5)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
 
 
 def test_what_is_no_http_is_an_error(site, asked):

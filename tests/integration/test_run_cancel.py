@@ -130,7 +130,7 @@ def test_who_waits_for_a_server_says_so_and_stops_when_it_is_cancelled(world, mo
     world.files.write("a.txt", "words")
 
     def patient(_path, _workdir):
-        wait(20)
+        wait(60)
         raise AssertionError("as if the file could not be read")
 
     world.parsers.answers["a.txt"] = patient
@@ -140,7 +140,7 @@ def test_who_waits_for_a_server_says_so_and_stops_when_it_is_cancelled(world, mo
         ask(world.catalog, world.runs()[0].id)
 
     assert reports[0].state == "cancelled"
-    assert time.monotonic() - began < 18
+    assert time.monotonic() - began < 50
 
 
 def test_cancelling_one_run_leaves_whoever_started_it_alone(world):

@@ -325,7 +325,7 @@ def test_a_body_longer_than_the_limit_is_cut_off_and_told(site, source, tmp_path
 
 def test_a_page_that_lies_hangs_or_loops_is_unreadable_and_the_source_goes_on(site, source, tmp_path):
     site.redirect("/loop", "/loop")
-    site.answers["/hang"] = lambda request: site.stopping.wait(5)
+    site.answers["/hang"] = lambda request: site.stopping.wait(60)
     site.status("/gone", 404)
     site.page("/fine", "x")
 
@@ -343,7 +343,7 @@ def test_a_page_that_lies_hangs_or_loops_is_unreadable_and_the_source_goes_on(si
         with pytest.raises(ItemUnreadable, match=path):
             fetched(source, site, path, tmp_path, silent_s=0.3)
     assert fetched(source, site, "/fine", tmp_path).size_bytes == 1
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_a_page_is_saved_as_it_came_with_its_type(site, source, tmp_path):

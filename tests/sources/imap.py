@@ -28,7 +28,7 @@ class Imap(Ended, Place):
             password="secret",
             mailbox="INBOX",
             encrypted=False,
-            outbound=Outbound(parse_allowed([f"127.0.0.1:{self.server.port}"]), Limits(silent_s=5)),
+            outbound=Outbound(parse_allowed([f"127.0.0.1:{self.server.port}"]), Limits(silent_s=30)),
         )
         self.source = ImapSource(account, batch=5)
 

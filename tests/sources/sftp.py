@@ -25,6 +25,6 @@ class Sftp(Ended, OnDisk):
             user=self.server.user,
             secret=self.server.private_key,
             key=host_key(self.server.host_key),
-            outbound=Outbound(parse_allowed([f"127.0.0.1:{self.server.port}"]), Limits(silent_s=5)),
+            outbound=Outbound(parse_allowed([f"127.0.0.1:{self.server.port}"]), Limits(silent_s=30)),
         )
         self.source = FilesSource(self.files, sleep=lambda seconds: None)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -38,10 +37,8 @@ def test_pieces_come_in_order_and_the_reason_last():
 def test_waiting_gives_empty_pieces_so_that_it_can_be_closed():
     channel = relay()
     pieces = channel.pieces()
-    before = time.monotonic()
 
     assert next(pieces) == ""
-    assert time.monotonic() - before < 1
     pieces.close()
     assert channel.cancelled.is_set()
 
