@@ -24,7 +24,7 @@ from indexing.sources.fsspec import storage_options
 from indexing.testing import listed
 from tests.buckets import buckets
 from tests.ftps import ftp
-from tests.sources.place import fetched
+from tests.sources.place import fetched, settled_files_are_told_by_time
 
 pytestmark = pytest.mark.network
 
@@ -241,17 +241,7 @@ def test_a_library_that_lists_what_is_elsewhere_leads_nowhere():
 
 
 def test_a_settled_file_is_told_by_time_and_size_and_a_new_one_by_its_bytes(source, root, fetch):
-    (root / "old.txt").write_text("old")
-    os.utime(root / "old.txt", (time.time() - 3600,) * 2)
-    (root / "new.txt").write_text("new")
-    opened = source()
-
-    found = {item.uri: item for item in listed(opened).items}
-
-    assert found["old.txt"].version_tag.startswith("modified ")
-    assert found["new.txt"].version_tag.startswith("sha256 ")
-    for item in found.values():
-        assert fetch(opened, item).version_tag == item.version_tag
+    settled_files_are_told_by_time(root, source(), fetch)
 
 
 def test_a_long_file_comes_whole(source, root, fetch):

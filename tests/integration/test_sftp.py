@@ -25,7 +25,7 @@ from indexing.sources.files import FilesSource
 from indexing.sources.rest import Denied
 from indexing.sources.sftp import host_key
 from indexing.testing import listed
-from tests.sources.place import fetched
+from tests.sources.place import aged, fetched, settled_files_are_told_by_time
 from tests.sshd import sshd
 
 pytestmark = pytest.mark.network
@@ -138,6 +138,14 @@ def small_server(server, size=0, read=lambda offset, length: b"", **limits):
                 transport.close()
 
 
+def sent(server, source, fetch, size, read, **limits):
+    """Return what is fetched from a server of paramiko's own, which sends a file of *size* bytes by *read*."""
+    with small_server(server, size, read, **limits) as place:
+        opened = source(**place)
+        (item,) = listed(opened).items
+        return fetch(opened, item)
+
+
 class Edited:
     """The files of another one; each time that one has begun to be read, the next edit is done."""
 
@@ -158,12 +166,6 @@ class Edited:
 
 def names(source):
     return [item.uri for item in listed(source).items]
-
-
-def aged(path: Path, seconds=3600):
-    """Let the file look as if it was written long ago."""
-    then = time.time() - seconds
-    os.utime(path, (then, then))
 
 
 # --- who the server is ---------------------------------------------------------------------------------------------
@@ -366,17 +368,7 @@ def test_a_folder_that_is_not_there_is_said(source, root):
 
 
 def test_a_settled_file_is_told_by_time_and_size_and_a_new_one_by_its_bytes(source, root, fetch):
-    (root / "old.txt").write_text("old")
-    aged(root / "old.txt")
-    (root / "new.txt").write_text("new")
-    opened = source()
-
-    found = {item.uri: item for item in listed(opened).items}
-
-    assert found["old.txt"].version_tag.startswith("modified ")
-    assert found["new.txt"].version_tag.startswith("sha256 ")
-    for item in found.values():
-        assert fetch(opened, item).version_tag == item.version_tag
+    settled_files_are_told_by_time(root, source(), fetch)
 
 
 def test_ten_gigabytes_are_refused_before_they_are_read(source, root, fetch):
@@ -439,21 +431,17 @@ def test_a_file_that_shrinks_while_it_is_read_is_read_again_at_once_and_leaves_n
 def test_a_server_that_sends_less_than_is_asked_for_is_asked_for_the_rest(server, source, fetch, size):
     content = os.urandom(size)
 
-    with small_server(server, size, lambda offset, length: content[offset : offset + min(length, 10_000)]) as place:
-        opened = source(**place)
-        (item,) = listed(opened).items
-        assert fetch(opened, item).path.read_bytes() == content
+    raw = sent(server, source, fetch, size, lambda offset, length: content[offset : offset + min(length, 10_000)])
+
+    assert raw.path.read_bytes() == content
 
 
 @pytest.mark.parametrize("size", [0, 1 << 15])
 def test_a_file_that_is_longer_than_its_server_says_is_not_taken_for_whole(server, source, fetch, size):
     content = b"1" * (size + 1)
 
-    with small_server(server, size, lambda offset, length: content[offset : offset + length]) as place:
-        opened = source(**place)
-        (item,) = listed(opened).items
-        with pytest.raises(ItemUnreadable, match="being written to"):
-            fetch(opened, item)
+    with pytest.raises(ItemUnreadable, match="being written to"):
+        sent(server, source, fetch, size, lambda offset, length: content[offset : offset + length])
 
 
 def test_a_server_that_sends_a_file_ever_so_slowly_ends_by_the_limit(server, source, fetch):
@@ -461,22 +449,16 @@ def test_a_server_that_sends_a_file_ever_so_slowly_ends_by_the_limit(server, sou
         time.sleep(0.02)
         return b"1"
 
-    with small_server(server, 1000, dripping, seconds=0.5) as place:
-        opened = source(**place)
-        (item,) = listed(opened).items
-        with pytest.raises(ItemUnreadable, match="slowly"):
-            fetch(opened, item)
+    with pytest.raises(ItemUnreadable, match="slowly"):
+        sent(server, source, fetch, 1000, dripping, seconds=0.5)
 
 
 def test_a_server_that_refuses_in_the_middle_of_a_file_is_said_to(server, source, fetch):
     def refusing(offset, length):
         return b"1" * length if offset == 0 else paramiko.SFTP_PERMISSION_DENIED
 
-    with small_server(server, 1 << 16, refusing) as place:
-        opened = source(**place)
-        (item,) = listed(opened).items
-        with pytest.raises(ItemUnreadable, match="does not let us in"):
-            fetch(opened, item)
+    with pytest.raises(ItemUnreadable, match="does not let us in"):
+        sent(server, source, fetch, 1 << 16, refusing)
 
 
 # --- the kind ------------------------------------------------------------------------------------------------------

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import time
 from typing import TYPE_CHECKING, Any
+
+from indexing.testing import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,3 +100,23 @@ def fetched(tmp_path: Path, source: Any, item: Any) -> Any:
     into = tmp_path / f"into{len(list(tmp_path.iterdir()))}"
     into.mkdir()
     return source.fetch(item, into)
+
+
+def aged(path: Path, seconds: float = 3600) -> None:
+    """Let the file look as if it was written long ago."""
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def settled_files_are_told_by_time(root: Path, source: Any, fetch: Any) -> None:
+    """Check that an old file is told by time and size, a new one by its bytes, and both the same when fetched."""
+    (root / "old.txt").write_text("old")
+    aged(root / "old.txt")
+    (root / "new.txt").write_text("new")
+
+    found = {item.uri: item for item in listed(source).items}
+
+    assert found["old.txt"].version_tag.startswith("modified ")
+    assert found["new.txt"].version_tag.startswith("sha256 ")
+    for item in found.values():
+        assert fetch(source, item).version_tag == item.version_tag
